@@ -1,0 +1,1 @@
+"""One number: scalars in, scalars out. Imports math and numba only."""

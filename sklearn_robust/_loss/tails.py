@@ -1,0 +1,168 @@
+"""Tails, quantiles and moments of the standard law exp(-rho(x, alpha, 1)) / Z, alpha >= 0.
+
+Over the level sets t of the loss (see log_partition), with t0 = rho(x, alpha, 1) and x >= 0,
+
+    sf(x)     = exp(-t0) / Z  ∫_0^∞ (X(t0 + t) - x) exp(-t) dt
+    X(t0 + t) - x = h E / (k + sqrt(k² + E)),     h = sqrt(b + x²),   k = x / h,
+    E         = (1 + t / (b / alpha + t0))^(2 / alpha) - 1
+    E |x|^n   = 2 / ((n + 1) Z)  ∫_0^∞ X(t)^(n + 1) exp(-t) dt
+    E rho     = 2 / Z  ∫_0^∞ X(t) (t - 1) exp(-t) dt
+
+Every term of sf is positive, so it keeps its digits however far out; the other tail follows by symmetry. The
+trapezoid rule in log t is that of log_partition. log_z = log Z(alpha) is an argument: one number for a whole array.
+"""
+
+import math
+
+from sklearn_robust._loss.jit import jit
+from sklearn_robust._loss.log_partition import COUNT, FIRST, STEP, inverse_rho
+from sklearn_robust._loss.rho import _NODES, _WEIGHTS, LARGE_ALPHA, SMALL_ALPHA, psi, rho
+
+_T = tuple(math.exp(FIRST + STEP * k) for k in range(COUNT))
+_MASS = tuple(STEP * t * math.exp(-t) for t in _T)
+
+# Below this alpha the variance exceeds the largest float64.
+_NO_VARIANCE = 1e-4
+_LARGEST = 1.7e308
+
+
+@jit
+def _log_sf_right(x, alpha, log_z):
+    """log P(X > x) for x >= 0."""
+    if math.isinf(x):
+        return -math.inf
+    t0 = rho(x, alpha, 1.0)
+    b = abs(alpha - 2.0)
+    h = math.hypot(math.sqrt(b), x)
+    total = 0.0
+    if alpha == 2.0:
+        for i in range(COUNT):
+            total += _MASS[i] * 2.0 * _T[i] / (x + math.sqrt(x * x + 2.0 * _T[i]))
+        h = 1.0
+    elif alpha > LARGE_ALPHA:
+        for i in range(COUNT):
+            gain = 2.0 * math.log1p(_T[i] / (1.0 + t0))
+            total += _MASS[i] * gain / (x + math.sqrt(x * x + gain))
+        h = 1.0
+    else:
+        k = x / h
+        cauchy = alpha < SMALL_ALPHA
+        power = 1.0 if cauchy else 2.0 / alpha
+        offset = 1.0 if cauchy else b / alpha + t0
+        for i in range(COUNT):
+            gain = math.expm1(_T[i] if cauchy else power * math.log1p(_T[i] / offset))
+            total += _MASS[i] * gain / (k + math.sqrt(k * k + gain))
+    return math.log(h) + math.log(total) - t0 - log_z
+
+
+@jit
+def log_sf(x, alpha, log_z):
+    """log P(X > x)."""
+    if x >= 0.0:
+        return _log_sf_right(x, alpha, log_z)
+    return math.log1p(-math.exp(_log_sf_right(-x, alpha, log_z)))
+
+
+@jit
+def sf(x, alpha, log_z):
+    """P(X > x); P(X <= x) is sf(-x)."""
+    if x >= 0.0:
+        return math.exp(_log_sf_right(x, alpha, log_z))
+    return -math.expm1(_log_sf_right(-x, alpha, log_z))
+
+
+@jit
+def _centre(x, alpha, log_z):
+    """P(0 < X < x) for a small x >= 0."""
+    total = 0.0
+    for i in range(len(_NODES)):
+        total += _WEIGHTS[i] * math.exp(-rho(_NODES[i] * x, alpha, 1.0) - log_z)
+    return total * x
+
+
+@jit
+def _isf_right(q, alpha, log_z):
+    """The x >= 0 with P(X > x) = q, for 0 <= q <= 1/2."""
+    if q == 0.0:
+        return math.inf
+    if q > 0.45:  # the probability between 0 and x is the one that keeps its digits; Newton rises to its root
+        x = (0.5 - q) * math.exp(log_z)
+        for _ in range(30):
+            step = (0.5 - q - _centre(x, alpha, log_z)) * math.exp(rho(x, alpha, 1.0) + log_z)
+            x += step
+            if step <= 1e-14 * x:
+                break
+        return x
+    # log sf is concave in v, x = X(v²), and nearly a parabola: Newton in v, kept between two bounds
+    log_q = math.log(q)
+    if log_q < -700.0 and _log_sf_right(_LARGEST, alpha, log_z) > log_q:
+        return math.inf
+    low = 0.0
+    high = math.sqrt(rho(_LARGEST, alpha, 1.0))
+    v = math.sqrt(-log_q - math.log(2.0))
+    for _ in range(100):
+        x = inverse_rho(v * v, alpha)
+        value = _log_sf_right(x, alpha, log_z)
+        if value > log_q:
+            low = v
+        else:
+            high = v
+        slope = -2.0 * v * math.exp(-v * v - log_z - value - math.log(psi(x, alpha, 1.0)))
+        new = v - (value - log_q) / slope
+        if not low <= new <= high:
+            new = 0.5 * (low + high) if math.isfinite(high) else 2.0 * v
+        done = abs(new - v) <= 1e-14 * v
+        v = new
+        if done:
+            break
+    return inverse_rho(v * v, alpha)
+
+
+@jit
+def isf(q, alpha, log_z):
+    """The x with P(X > x) = q; the x with P(X <= x) = q is -isf(q)."""
+    if q <= 0.5:
+        return _isf_right(q, alpha, log_z)
+    return -_isf_right(1.0 - q, alpha, log_z)
+
+
+@jit
+def _log_inverse_rho(t, alpha):
+    """log X(t), also where X overflows."""
+    x = inverse_rho(t, alpha)
+    if x < _LARGEST:
+        return math.log(x)
+    b = abs(alpha - 2.0)
+    return 0.5 * math.log(b) + math.log1p(alpha * t / b) / alpha
+
+
+@jit
+def log_moment(order, alpha, log_z):
+    """Log of E |X|^order, for alpha > 0 and order >= 2."""
+    if alpha < _NO_VARIANCE:
+        return math.inf
+    # the peak in log t is narrow for small alpha and for high orders
+    width = min(alpha, 1.0) / (order + 1.0)
+    step = min(STEP, 0.5 * math.sqrt(width))
+    last = math.log(100.0 + 20.0 / width)
+    largest = -math.inf
+    total = 0.0
+    for i in range(int((last - FIRST) / step)):
+        log_t = FIRST + step * i
+        t = math.exp(log_t)
+        term = (order + 1.0) * _log_inverse_rho(t, alpha) + log_t - t
+        if term > largest:
+            total = total * math.exp(largest - term) + 1.0
+            largest = term
+        else:
+            total += math.exp(term - largest)
+    return largest + math.log(2.0 * step * total / (order + 1.0)) - log_z
+
+
+@jit
+def entropy(alpha, log_z):
+    """E(-log density)."""
+    total = 0.0
+    for i in range(COUNT):
+        total += _MASS[i] * (_T[i] - 1.0) * inverse_rho(_T[i], alpha)
+    return log_z + 2.0 * total * math.exp(-log_z)
