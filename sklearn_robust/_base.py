@@ -1,0 +1,211 @@
+"""From what a user passes to a fit, and back: validation, frame, objective, attributes, warnings."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklearn_robust import _checks
+from sklearn_robust._fit import start as starts
+from sklearn_robust._fit.driver import iterate
+from sklearn_robust._fit.irls import IRLS
+from sklearn_robust._fit.lbfgs import LBFGS
+from sklearn_robust._fit.objective import Law, Objective
+from sklearn_robust._fit.result import FitResult, Record, StopReason
+from sklearn_robust._fit.ridge import Inverse, effective_dof
+from sklearn_robust._rows.blocks import NONE, Rows
+from sklearn_robust._rows.frame import Frame
+
+SOLVERS = ("auto", "irls", "lbfgs")
+INITS = ("auto", "ols", "s")
+_FLOOR = 4 * np.finfo(float).eps
+
+
+class BaseRobustRegressor(RegressorMixin, BaseEstimator):
+    """What both estimators share; a child says which law it holds or learns."""
+
+    def fit(self, X, y, sample_weight=None, noise_scale=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Frequencies: a weight of 2 is a row twice, 0 no row.
+        noise_scale : array-like of shape (n_samples,), default=None
+            Known relative error bars: the noise of row i has scale ``c * noise_scale[i]``. Not the same as weights.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            For a parameter outside its domain, NaN or inf, wrong lengths, negative weights or weights that are all zero.
+        """
+        self._check_parameters()
+        X, y = validate_data(
+            self, X, y, dtype=np.float64, ensure_all_finite=False, y_numeric=True, multi_output=False
+        )
+        y = np.ascontiguousarray(y, dtype=np.float64)
+        _checks.check_finite("X", X)
+        _checks.check_finite("y", y)
+        weights = _checks.check_row_numbers("sample_weight", sample_weight, len(y), positive=False)
+        noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
+        rows = self._rows(X, y, weights, noise)
+        result = self._run(rows)
+        self._set_attributes(rows, result)
+        if weights.size and weights.min() == 0.0:
+            rows = Rows(X, y, weights, noise, rows.frame)
+            residuals = rows.sweep(result.point.theta, *result.point.law, 0)[0]
+        else:
+            residuals = result.point.residuals
+        self.weights_ = rows.map_weights(residuals, *result.point.law)
+        self._warn(result)
+        return self
+
+    def predict(self, X):
+        """Predict the centre of the noise.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            ``X @ coef_ + intercept_``.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite=False)
+        _checks.check_finite("X", X)
+        return X @ self.coef_ + self.intercept_
+
+    @property
+    def history_(self):
+        """The iterations, the start first: a DataFrame of objective, alpha, c, gradient and coefficients."""
+        check_is_fitted(self)
+        import pandas as pd
+
+        names = getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)])
+        table = pd.DataFrame([row for row, _ in self._history], columns=["objective", "alpha", "c", "gradient"])
+        coefs = pd.DataFrame([coef for _, coef in self._history], columns=["intercept", *names])
+        return pd.concat([table, coefs], axis=1)
+
+    def _check_parameters(self) -> None:
+        _checks.check_flag("fit_intercept", self.fit_intercept)
+        if self.l2_regularization != "auto" and not (
+            _checks.is_real(self.l2_regularization) and 0 <= self.l2_regularization < np.inf
+        ):
+            _checks.refuse(
+                "l2_regularization", self.l2_regularization, "a finite number >= 0 or 'auto'", "0 is no penalty"
+            )
+        _checks.check_choice("solver", self.solver, SOLVERS, "'auto' takes the fastest that is safe")
+        _checks.check_choice("init", self.init, INITS, "'auto' compares the robust scales of 'ols' and 's'")
+        _checks.check_count("max_iter", self.max_iter, 1, "200 is enough for most data")
+        _checks.check_positive("tol", self.tol, "1e-8 gives about eight digits")
+        _checks.check_flag("warm_start", self.warm_start)
+        _checks.check_count("verbose", self.verbose, 0)
+
+    def _rows(self, X, y, weights, noise) -> Rows:
+        """The rows of positive weight, in working units; weights that sum to less than a fit needs become frequencies."""
+        if weights.size and weights.min() == 0.0:
+            kept = weights > 0.0
+            X, y, weights, noise = X[kept], y[kept], weights[kept], noise[kept] if noise.size else noise
+        q = X.shape[1] + self.fit_intercept
+        if weights.size and weights.sum() <= q + 1 and weights.mean() < 1.0:
+            warnings.warn(
+                f"sample_weight sums to {weights.sum():.3g}, which as frequencies is fewer rows than a fit with {q} "
+                "coefficients needs: the weights were rescaled to mean 1. Pass frequencies to silence this.",
+                UserWarning,
+                stacklevel=3,
+            )
+            weights = weights / weights.mean()
+        if weights.size and (weights == 1.0).all():
+            weights = NONE
+        return Rows(X, y, weights, noise, Frame.of(X, y, weights, self.fit_intercept))
+
+    def _run(self, rows: Rows) -> FitResult:
+        frame = rows.frame
+        penalty = frame.penalty(0.0 if self.l2_regularization == "auto" else float(self.l2_regularization))
+        total = rows.total_weight
+        gram = rows.gram()
+        inverse = Inverse.of(gram, penalty)
+        dof = total - effective_dof(inverse, gram, penalty)
+        objective = Objective(rows, penalty, inverse, total, dof if dof > 1e-9 * total else 0.0, self._learns)
+        if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == frame.center.shape:
+            theta = frame.from_raw(self.coef_, self.intercept_)
+            found = starts.Start(theta, starts.robust_scale(objective, theta), "warm")
+            policy = self._policy(frame, found.scale)
+            law = policy.clip(Law(self.alpha_, self.c_ / frame.y_scale))
+        else:
+            found = starts.find_start(objective, self.init, self.random_state)
+            policy = self._policy(frame, found.scale)
+            law = policy.start(objective, objective.residuals(found.theta), found.scale)
+        solver = LBFGS() if self.solver == "lbfgs" else IRLS()
+        point, history, reason = iterate(
+            objective, policy, solver, found.theta, law, self.max_iter, self.tol, self._report
+        )
+        if reason.converged and objective.dof == 0.0:
+            reason = StopReason.INTERPOLATED
+        elif reason.converged and policy.at_floor(point.law):
+            reason = StopReason.EXACT
+        return FitResult(point, history, reason, found.name, total, objective.dof)
+
+    def _floor(self, frame: Frame) -> float:
+        """The smallest scale in working units: a few ulps of the typical size of y."""
+        return _FLOOR * (frame.y_size / frame.y_scale or 1.0)
+
+    def _report(self, iteration: int, record: Record) -> None:
+        if self.verbose:
+            print(
+                f"[{type(self).__name__}] iteration {iteration}: objective {record.objective:.12g}, "
+                f"gradient {record.gradient:.2e}, alpha {record.alpha:.4g}"
+            )
+
+    def _raw_record(self, frame: Frame, record: Record, log_terms: float):
+        coef, intercept = frame.to_raw(record.theta)
+        head = (record.objective + log_terms, record.alpha, self._raw_c(frame, record.c), record.gradient)
+        return head, np.concatenate(([intercept], coef))
+
+    def _raw_c(self, frame: Frame, c: float) -> float:
+        if frame.y_size == 0.0 and c <= self._floor(frame):
+            return 0.0
+        return c * frame.y_scale
+
+    def _set_attributes(self, rows: Rows, result: FitResult) -> None:
+        frame = rows.frame
+        log_terms = result.dof * float(np.log(frame.y_scale)) if self._learns else 0.0
+        self.coef_, self.intercept_ = frame.to_raw(result.point.theta)
+        self.alpha_ = float(result.point.law.alpha)
+        self.c_ = self._raw_c(frame, result.point.law.c)
+        self.scale_ = self._clean_scale(rows, result) * frame.y_scale
+        self._history = [self._raw_record(frame, record, log_terms) for record in result.history]
+        self.objective_ = self._history[-1][0][0]
+        self.n_iter_ = result.n_iter
+        self.converged_ = result.stop_reason.converged
+        self.stop_reason_ = result.stop_reason.value
+
+    def _warn(self, result: FitResult) -> None:
+        if result.stop_reason is StopReason.INTERPOLATED:
+            warnings.warn(
+                f"{StopReason.INTERPOLATED.value} Add rows, drop columns, or set l2_regularization.",
+                UserWarning,
+                stacklevel=3,
+            )
+        elif not result.stop_reason.converged:
+            gradient = result.history[-1].gradient
+            warnings.warn(
+                f"{self.stop_reason_} It is {gradient:.1e} after {self.n_iter_} iterations, tol={self.tol:g}; raise "
+                "max_iter or tol, or look for columns that nearly depend on each other.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )

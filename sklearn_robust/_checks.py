@@ -1,0 +1,85 @@
+"""Bad input gets one line: name, value, expectation, remedy."""
+
+import math
+import numbers
+
+import numpy as np
+
+
+def refuse(name: str, value, expectation: str, remedy: str = "") -> None:
+    """Raise the one ValueError line."""
+    raise ValueError(f"{name} must be {expectation}. Got {name}={value!r}" + (f"; {remedy}." if remedy else "."))
+
+
+def is_real(value) -> bool:
+    """Whether a parameter is a real number (not a bool, not NaN)."""
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and not math.isnan(value)
+
+
+def check_positive(name: str, value, remedy: str, alternative: str = "") -> None:
+    """A positive finite number."""
+    if not (is_real(value) and 0.0 < value < np.inf):
+        refuse(name, value, "a positive finite number" + alternative, remedy)
+
+
+def check_choice(name: str, value, choices: tuple[str, ...], remedy: str) -> None:
+    """One of a few words."""
+    if not (isinstance(value, str) and value in choices):
+        refuse(name, value, "one of " + ", ".join(map(repr, choices)), remedy)
+
+
+def check_flag(name: str, value) -> None:
+    """A bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        refuse(name, value, "True or False")
+
+
+def check_count(name: str, value, least: int, remedy: str = "") -> None:
+    """An integer from ``least`` on."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        refuse(name, value, f"an integer >= {least}", remedy)
+
+
+def check_finite(name: str, array) -> None:
+    """No NaN, no inf in an array (n,) or (n, p); says where the first one is."""
+    with np.errstate(all="ignore"):
+        if np.isfinite(array.sum()):
+            return
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad) == 0:
+        return
+    value = array[tuple(bad[0])]
+    what = "NaN" if np.isnan(value) else "inf" if value > 0 else "-inf"
+    where = f"row {bad[0][0]}" + (f", column {bad[0][1]}" if array.ndim == 2 else "")
+    raise ValueError(
+        f"{name} must be finite. Got {what} at {where} ({len(bad)} such entries); "
+        "drop these rows, or impute them (sklearn.impute)."
+    )
+
+
+def check_row_numbers(name: str, values, n_rows: int, *, positive: bool) -> np.ndarray:
+    """One finite number a row (n,), positive or at least non-negative; a scalar stands for all rows; empty for None."""
+    if values is None:
+        return np.empty(0)
+    if isinstance(values, numbers.Real):
+        values = np.full(n_rows, float(values))
+    try:
+        array = np.ascontiguousarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        refuse(name, type(values).__name__, f"an array of {n_rows} numbers, one a row of X")
+    if array.shape != (n_rows,):
+        raise ValueError(
+            f"{name} must have one entry for each of the {n_rows} rows of X. Got shape {array.shape}; "
+            f"pass an array of shape ({n_rows},)."
+        )
+    check_finite(name, array)
+    low = float(array.min())
+    if low < 0 or (positive and low == 0):
+        row = int(array.argmin())
+        raise ValueError(
+            f"{name} must be {'positive' if positive else 'non-negative'}. Got {low!r} at row {row}; "
+            + ("give the error bar of the row in units of y." if positive else "drop the row or give it weight 0.")
+        )
+    if not positive and array.max() == 0:
+        raise ValueError(f"{name} must be positive for at least one row. Got zero for all {n_rows}; pass None for ones.")
+    return array

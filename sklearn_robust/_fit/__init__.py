@@ -1,0 +1,1 @@
+"""Iterations: knows neither estimators, nor raw units, nor where rows live."""

@@ -1,0 +1,50 @@
+"""What a fit hands up, and why it stopped."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from sklearn_robust._fit.objective import Point
+
+
+class StopReason(Enum):
+    """Why the iterations ended: the value is the sentence that the user reads."""
+
+    GRADIENT = "The gradient fell below tol."
+    PRECISION = "The gradient fell to the rounding error of the data: no digits are left to gain."
+    EXACT = "More than half of the rows lie exactly on the fit: the scale reached its floor c_min."
+    INTERPOLATED = "There are no more rows than coefficients: the fit passes through every row and says nothing of noise."
+    MAX_ITER = "max_iter was reached before the gradient fell below tol."
+    STALLED = "No step lowered the objective any more, while the gradient was above tol."
+
+    @property
+    def converged(self) -> bool:
+        """Whether the fit is an optimum."""
+        return self not in (StopReason.MAX_ITER, StopReason.STALLED)
+
+
+class Record(NamedTuple):
+    """One line of the history, in working units."""
+
+    objective: float
+    alpha: float
+    c: float
+    gradient: float
+    theta: object
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The last point, how it was reached, S and d."""
+
+    point: Point
+    history: list[Record]
+    stop_reason: StopReason
+    start_name: str
+    total: float
+    dof: float
+
+    @property
+    def n_iter(self) -> int:
+        """Steps taken after the start."""
+        return len(self.history) - 1

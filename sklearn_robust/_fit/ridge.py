@@ -1,0 +1,71 @@
+"""Weighted ridge by its gram: (G + P) delta = rhs, rank-deficient or not."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigh, solve_triangular
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+# Directions whose share of the equilibrated gram is below this are undetermined by the rows.
+_RANK_TOL = 64 * np.finfo(float).eps
+
+
+def _equilibrated(gram, penalty):
+    """The matrix with unit diagonal, and the factors that gave it one."""
+    matrix = gram + np.diag(penalty)
+    diagonal = np.diag(matrix)
+    factor = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    return matrix * factor * factor[:, None], factor
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """The pseudo-inverse of G + P: a Cholesky factor, or eigenvectors where directions are undetermined."""
+
+    factor: np.ndarray
+    cholesky: np.ndarray | None
+    vectors: np.ndarray | None = None
+    values: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, gram, penalty) -> "Inverse":
+        """Factorise G (q, q) plus the diagonal P (q,)."""
+        matrix, factor = _equilibrated(gram, penalty)
+        cholesky, info = dpotrf(matrix, lower=1)
+        if info == 0 and np.diag(cholesky).min() ** 2 > len(factor) * _RANK_TOL:
+            return cls(factor, cholesky)
+        values, vectors = eigh(matrix)
+        kept = values > len(factor) * _RANK_TOL * max(values[-1], 0.0)
+        return cls(factor, None, vectors[:, kept], values[kept])
+
+    @property
+    def rank(self) -> int:
+        """The number of determined directions."""
+        return len(self.factor) if self.vectors is None else self.vectors.shape[1]
+
+    @property
+    def largest_variance(self) -> float:
+        """The largest diagonal entry of the inverse."""
+        if self.vectors is not None:
+            return float((self.factor**2 * (self.vectors**2 / self.values).sum(axis=1)).max(initial=0.0))
+        lower = solve_triangular(self.cholesky, np.eye(len(self.factor)), lower=True)
+        return float((self.factor**2 * (lower**2).sum(axis=0)).max())
+
+    def project(self, theta) -> np.ndarray:
+        """The part of theta (q,) that the rows determine."""
+        if self.vectors is None:
+            return theta
+        return self.factor * (self.vectors @ (self.vectors.T @ (theta / self.factor)))
+
+    def __matmul__(self, rhs) -> np.ndarray:
+        scaled = self.factor * rhs
+        if self.vectors is not None:
+            return self.factor * (self.vectors @ (self.vectors.T @ scaled / self.values))
+        return self.factor * dpotrs(self.cholesky, scaled, lower=1)[0]
+
+
+def effective_dof(inverse: Inverse, gram, penalty) -> float:
+    """Effective degrees of freedom tr (G + P)^-1 G: the rank where P = 0."""
+    if not penalty.any():
+        return float(inverse.rank)
+    return float(sum((inverse @ gram[:, j])[j] for j in range(len(gram))))

@@ -1,0 +1,1 @@
+"""All rows: what one pass over the data costs and returns."""

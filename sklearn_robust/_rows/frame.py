@@ -1,0 +1,91 @@
+"""Working units: a change of basis that makes columns and y comparable, whatever their units.
+
+    x'_j = (x_j - center_j) / scale_j,    y' = (y - y_center) / y_scale,    coef = y_scale theta / scale
+
+Nothing is copied: the loops over rows apply it as they read. It is no statistic, so rows may be subsampled for it.
+Without intercept nothing is centred. All conversions between raw and working units are here.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_MANY_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Centres and scales of the columns (p,), of y, and the typical size of y."""
+
+    center: np.ndarray
+    scale: np.ndarray
+    y_center: float
+    y_scale: float
+    y_size: float
+    fit_intercept: bool
+
+    @classmethod
+    def of(cls, X, y, weights, fit_intercept: bool) -> "Frame":
+        """Weighted mean and root mean square of the columns, weighted median and spread of y."""
+        step = max(1, len(y) // _MANY_ROWS)
+        X, y = X[::step], y[::step]
+        weights = weights[::step] if weights.size else np.ones(len(y))
+        share = weights / weights.sum()
+        largest = np.abs(X).max(axis=0)
+        unit = np.where(largest > 0, largest, 1.0)
+        center = np.zeros(X.shape[1])
+        if fit_intercept:
+            center = share @ (X / unit) * unit
+            center += share @ ((X - center) / unit) * unit  # a column far from zero keeps its digits
+        spread = np.abs(X - center).max(axis=0)
+        # a spread of rounding errors is a constant column
+        spread = np.where(spread > 8 * np.finfo(float).eps * largest, spread, 0.0)
+        unit = np.where(spread > 0, spread, 1.0)
+        scale = np.sqrt(share @ ((X - center) / unit) ** 2) * unit
+        scale = np.where(spread > 0, scale, 1.0)
+        center = np.where(spread > 0, center, X[0]) if fit_intercept else center
+        y_center = _median(y, share) if fit_intercept else 0.0
+        deviations = np.abs(y - y_center)
+        y_scale = _typical(deviations, share)
+        return cls(center, scale, y_center, y_scale or 1.0, _typical(np.abs(y), share) if y_scale else 0.0, fit_intercept)
+
+    @property
+    def n_coefs(self) -> int:
+        """The number of coefficients, the intercept among them."""
+        return self.center.size + self.fit_intercept
+
+    def to_raw(self, theta) -> tuple[np.ndarray, float]:
+        """Coefficients and intercept in raw units; theta (q,), intercept first."""
+        coef = theta[int(self.fit_intercept) :] / self.scale * self.y_scale
+        if not self.fit_intercept:
+            return coef, 0.0
+        return coef, float(self.y_center + self.y_scale * theta[0] - coef @ self.center)
+
+    def from_raw(self, coef, intercept: float) -> np.ndarray:
+        """The inverse of ``to_raw``."""
+        theta = np.asarray(coef, float) * self.scale / self.y_scale
+        if not self.fit_intercept:
+            return theta
+        return np.concatenate(([(intercept - self.y_center + coef @ self.center) / self.y_scale], theta))
+
+    def penalty(self, strength: float) -> np.ndarray:
+        """The diagonal of the ridge penalty in working units (q,): none on the intercept."""
+        return np.concatenate((np.zeros(int(self.fit_intercept)), strength / self.scale**2))
+
+
+def _median(values, share) -> float:
+    """Weighted median: the mean of the two middle values where the shares split evenly."""
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(share[order])
+    low = order[np.searchsorted(below, 0.5 - 1e-12)]
+    high = order[min(np.searchsorted(below, 0.5 + 1e-12), len(order) - 1)]
+    return float(0.5 * values[low] + 0.5 * values[high])
+
+
+def _typical(sizes, share) -> float:
+    """Median of non-negative sizes; of the positive ones where more than half are zero; 0 if all are."""
+    middle = _median(sizes, share)
+    if middle > 0:
+        return middle
+    positive = sizes > 0
+    return _median(sizes[positive], share[positive] / share[positive].sum()) if positive.any() else 0.0

@@ -1,0 +1,32 @@
+"""The statistics that a pass over rows returns; two of them add entry by entry.
+
+With u_i = r_i / (c v_i), z = u², v the noise scales, s the sample weights and w the weight of the loss, ``scalars`` holds
+
+    loss   Σ s rho                      scale        Σ s z w      (minus d loss / d log c)
+    shape  Σ s d rho / d alpha          scale_scale  Σ s d² rho / d(log c)²
+    scale_shape  Σ s d² rho / d log c d alpha        shape_shape  Σ s d² rho / d alpha²
+    squares      Σ s z
+
+``score`` is Σ s w u x / v and ``gram`` Σ s g x x' / v² with g the weight (IRLS) or one (least squares).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+LOSS, SCALE, SCALE_SCALE, SQUARES, SHAPE, SCALE_SHAPE, SHAPE_SHAPE = range(7)
+N_SCALARS = 7
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over rows: ``scalars`` (7,), ``score`` (q,), ``gram`` (q, q); the last two are None unless asked for."""
+
+    scalars: np.ndarray
+    score: np.ndarray | None = None
+    gram: np.ndarray | None = None
+
+    @property
+    def loss(self) -> float:
+        """Σ s rho."""
+        return float(self.scalars[LOSS])

@@ -1,0 +1,50 @@
+"""The one thread pool: lazy, sized as scikit-learn sizes OpenMP, serial when nested, made anew after a fork."""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+_inside = threading.local()
+
+
+def _forget_pool() -> None:
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def _executor() -> ThreadPoolExecutor:
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sklearn_robust")
+        return _pool
+
+
+def run_all(task, n_parts: int) -> None:
+    """Call task(0) ... task(n_parts - 1), in as many threads as scikit-learn would use."""
+    n_threads = 1 if getattr(_inside, "pool", False) else min(n_parts, _openmp_effective_n_threads())
+    if n_threads <= 1:
+        for part in range(n_parts):
+            task(part)
+        return
+
+    def every(first: int) -> None:
+        _inside.pool = True
+        try:
+            for part in range(first, n_parts, n_threads):
+                task(part)
+        finally:
+            _inside.pool = False
+
+    others = [_executor().submit(every, first) for first in range(1, n_threads)]
+    every(0)
+    for other in others:
+        other.result()
