@@ -187,7 +187,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         self.coef_, self.intercept_ = frame.to_raw(result.point.theta)
         self.alpha_ = float(result.point.law.alpha)
         self.c_ = self._raw_c(frame, result.point.law.c)
-        self.scale_ = self._clean_scale(rows, result) * frame.y_scale
+        self.scale_ = float(self._clean_scale(rows, result))
         self._history = [self._raw_record(frame, record, log_terms) for record in result.history]
         self.objective_ = self._history[-1][0][0]
         self.n_iter_ = result.n_iter

@@ -12,9 +12,109 @@ from sklearn_robust._loss.tails import isf
 
 _NORMAL_QUARTILE = 0.6744897501960817
 
+_COMMON_PARAMETERS = """\
+fit_intercept : bool, default=True
+        Whether the model has an intercept, which is never penalised.
+    l2_regularization : float or "auto", default="auto"
+        Ridge strength in noise units: at ``alpha=2`` the fit is that of ``Ridge(alpha=l2_regularization)``.
+        ``"auto"`` is 0.
+    solver : {"auto", "irls", "lbfgs"}, default="auto"
+        The road to the optimum; every solver ends at the same one from the same start. ``"auto"`` is ``"irls"``.
+    init : {"auto", "ols", "s"}, default="auto"
+        The start: least squares, the S-estimate (which half of the rows cannot move, however wrong), or whichever of
+        the two has the smaller robust scale of residuals.
+    max_iter : int, default=200
+        The most steps after the start.
+    tol : float, default=1e-8
+        Largest entry of the gradient, per unit weight, in working units (y and columns scaled).
+    warm_start : bool, default=False
+        Whether ``fit`` starts from the last coefficients and law.
+    random_state : int, RandomState instance or None, default=0
+        Of the subsets of rows that the S-estimate draws: the same data give the same fit, unless this is None.
+    verbose : int, default=0
+        Whether to print a line for each step."""
 
+_COMMON_ATTRIBUTES = """\
+coef_ : ndarray of shape (n_features,)
+        Coefficients; of smallest norm, in working units, where the rows do not determine them.
+    intercept_ : float
+        Intercept, 0.0 without one.
+    alpha_ : float
+        Shape of the loss.
+    c_ : float
+        Scale of the loss, in units of y.
+    scale_ : float
+        Gaussian-consistent scale of the residuals of clean rows, in units of y.
+    weights_ : ndarray of shape (n_samples,)
+        Weight that the loss gives each row: in [0, 1] for alpha <= 2, near 0 for outliers.
+    objective_ : float
+        Value of the objective at the end.
+    history_ : DataFrame
+        Objective, alpha, c, largest gradient and coefficients after each step, the start first.
+    n_iter_ : int
+        Steps taken.
+    converged_ : bool
+        Whether the fit is an optimum.
+    stop_reason_ : str
+        Why the steps ended, in a sentence.
+    n_features_in_ : int
+        Number of columns seen in ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X has them."""
+
+
+def _documented(estimator):
+    """Write what both estimators share into the docstring of one."""
+    if estimator.__doc__:
+        common = {"parameters": _COMMON_PARAMETERS, "attributes": _COMMON_ATTRIBUTES}
+        for name, text in common.items():
+            estimator.__doc__ = estimator.__doc__.replace(f"<{name}>", text)
+    return estimator
+
+
+@_documented
 class GeneralRobustRegressor(BaseRobustRegressor):
-    """docs below."""
+    """Linear regression under the general robust loss, its shape ``alpha`` and scale ``c`` held.
+
+    The coefficients w and intercept minimise
+
+    ``sum_i s_i rho(y_i - f(x_i), alpha, c) + l2_regularization ||w||² / (2 c²)``
+
+    with s the sample weights. One number moves the loss from least squares to losses that ignore outliers altogether.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Shape of the loss, any value in [-inf, inf]: 2 least squares, 1 Charbonnier (pseudo-Huber), 0 Cauchy,
+        -2 Geman-McClure, -inf Welsch.
+    c : float or "auto", default="auto"
+        Scale of the loss, in units of y: residuals well below c are squared, those far above are outliers. ``"auto"``
+        is k times the robust scale of the residuals of the start, computed once.
+    efficiency : float, default=0.95
+        For ``c="auto"``: k >= 1 is the constant that gives this efficiency, relative to least squares, at Gaussian
+        noise. With ``alpha <= 0`` and ``init="s"`` this is an MM-estimator.
+    <parameters>
+
+    Attributes
+    ----------
+    <attributes>
+
+    See Also
+    --------
+    AdaptiveRobustRegressor : Learns alpha and c from the data.
+
+    References
+    ----------
+    J. T. Barron, A General and Adaptive Robust Loss Function, CVPR 2019.
+
+    Examples
+    --------
+    >>> from sklearn_robust import GeneralRobustRegressor
+    >>> from sklearn_robust.datasets import load_phone_calls
+    >>> X, y = load_phone_calls(return_X_y=True)
+    >>> GeneralRobustRegressor(alpha=-2, init="s").fit(X, y).coef_.round(1)
+    array([1.1])
+    """
 
     _learns = False
 
@@ -64,11 +164,50 @@ class GeneralRobustRegressor(BaseRobustRegressor):
         return Fixed(Law(float(self.alpha), max(k * scale, floor)), floor)
 
     def _clean_scale(self, rows, result) -> float:
-        return rows.clean_scale(result.point.residuals, self.alpha < 2.0, result.total - result.dof)
+        robust = self.alpha < 2.0
+        return rows.clean_scale(result.point.residuals, robust, result.total - result.dof) * rows.frame.y_scale
 
 
+@_documented
 class AdaptiveRobustRegressor(BaseRobustRegressor):
-    """docs below."""
+    """Linear regression that learns the shape and the scale of its robust loss from the data.
+
+    The noise has density ``exp(-rho(r, alpha, c)) / (c Z(alpha))``, from Gaussian (alpha = 2) to Cauchy (alpha = 0).
+    Coefficients, alpha and c are the joint maximum of its likelihood, with d degrees of freedom taken off as in
+    least squares:
+
+    ``sum_i s_i [rho(y_i - f(x_i), alpha, c) + log Z(alpha)] + (sum_i s_i - d) log c``
+
+    On clean Gaussian data this is least squares; the more outliers, the smaller alpha.
+
+    Parameters
+    ----------
+    alpha_bounds : pair of float, default=(0.0, 2.0)
+        Closed interval, inside [0, inf], in which alpha is learned; ``(a, a)`` fixes the shape and learns c only.
+    c_min : float or None, default=None
+        Floor of the scale, in units of y. None: a few ulps of the typical size of y, zero only for constant y.
+    <parameters>
+
+    Attributes
+    ----------
+    <attributes>
+
+    See Also
+    --------
+    GeneralRobustRegressor : Holds alpha and c.
+
+    References
+    ----------
+    J. T. Barron, A General and Adaptive Robust Loss Function, CVPR 2019.
+
+    Examples
+    --------
+    >>> from sklearn_robust import AdaptiveRobustRegressor
+    >>> from sklearn_robust.datasets import load_phone_calls
+    >>> X, y = load_phone_calls(return_X_y=True)
+    >>> AdaptiveRobustRegressor().fit(X, y).coef_.round(2)
+    array([1.12])
+    """
 
     _learns = True
 
@@ -123,5 +262,4 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
 
     def _clean_scale(self, rows, result) -> float:
         # the quartile of the fitted law, which is that of a Gaussian of this scale
-        alpha, c = result.point.law
-        return c * isf(0.25, alpha, log_partition(alpha)) / _NORMAL_QUARTILE
+        return self.c_ * isf(0.25, self.alpha_, log_partition(self.alpha_)) / _NORMAL_QUARTILE
