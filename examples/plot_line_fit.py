@@ -69,7 +69,7 @@ def main(picture: str) -> None:
         best = table["error on good points"].idxmin()
         print(f"\n{title} (smallest error: {best})")
         print(table.to_string(float_format="{:.3f}".format))
-    axes[0].set(xlabel="year", ylabel="calls (tens of millions)")
+    axes[0].set(xlabel="year", ylabel="calls (millions)")
     axes[1].set(xlabel="x", ylabel="y")
     axes[0].legend(loc="upper left", fontsize="small")
     figure.savefig(picture, dpi=110)

@@ -48,12 +48,10 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For a parameter outside its domain, NaN or inf, wrong lengths, negative weights or weights that are all zero.
+            For a parameter outside its domain, NaN or inf, wrong lengths, negative weights or all weights zero.
         """
         self._check_parameters()
-        X, y = validate_data(
-            self, X, y, dtype=np.float64, ensure_all_finite=False, y_numeric=True, multi_output=False
-        )
+        X, y = validate_data(self, X, y, dtype=np.float64, ensure_all_finite=False, y_numeric=True, multi_output=False)
         y = np.ascontiguousarray(y, dtype=np.float64)
         _checks.check_finite("X", X)
         _checks.check_finite("y", y)
@@ -116,7 +114,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         _checks.check_count("verbose", self.verbose, 0)
 
     def _rows(self, X, y, weights, noise) -> Rows:
-        """The rows of positive weight, in working units; weights that sum to less than a fit needs become frequencies."""
+        """The rows of positive weight, in working units; weights too small for frequencies are rescaled."""
         if weights.size and weights.min() == 0.0:
             kept = weights > 0.0
             X, y, weights, noise = X[kept], y[kept], weights[kept], noise[kept] if noise.size else noise

@@ -81,5 +81,7 @@ def check_row_numbers(name: str, values, n_rows: int, *, positive: bool) -> np.n
             + ("give the error bar of the row in units of y." if positive else "drop the row or give it weight 0.")
         )
     if not positive and array.max() == 0:
-        raise ValueError(f"{name} must be positive for at least one row. Got zero for all {n_rows}; pass None for ones.")
+        raise ValueError(
+            f"{name} must be positive for at least one row. Got zero for all {n_rows}; pass None for ones."
+        )
     return array

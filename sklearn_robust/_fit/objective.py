@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_robust._loss import log_partition as partition
 from sklearn_robust._fit.ridge import Inverse
+from sklearn_robust._loss import log_partition as partition
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.sums import Sums

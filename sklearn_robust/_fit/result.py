@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+import numpy as np
+
 from sklearn_robust._fit.objective import Point
 
 
@@ -13,7 +15,7 @@ class StopReason(Enum):
     GRADIENT = "The gradient fell below tol."
     PRECISION = "The gradient fell to the rounding error of the data: no digits are left to gain."
     EXACT = "More than half of the rows lie exactly on the fit: the scale reached its floor c_min."
-    INTERPOLATED = "There are no more rows than coefficients: the fit passes through every row and says nothing of noise."
+    INTERPOLATED = "There are no more rows than coefficients: the fit passes through every row."
     MAX_ITER = "max_iter was reached before the gradient fell below tol."
     STALLED = "No step lowered the objective any more, while the gradient was above tol."
 
@@ -30,7 +32,7 @@ class Record(NamedTuple):
     alpha: float
     c: float
     gradient: float
-    theta: object
+    theta: np.ndarray
 
 
 @dataclass(frozen=True)

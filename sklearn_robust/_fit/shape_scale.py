@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_robust._fit.objective import Law, Objective, log_partition, log_partition_curvature, log_partition_slope
+from sklearn_robust._fit.objective import Law, Objective, log_partition_curvature, log_partition_slope
 from sklearn_robust._rows.sums import SCALE, SCALE_SCALE, SCALE_SHAPE, SHAPE, SHAPE_SHAPE, SQUARES
 
 _GRID = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 6.0)

@@ -91,7 +91,7 @@ def _add_row(u, s, alpha, learn_shape, scalars):
 @jit
 def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, alpha, c, want, learn_shape,
           first, last, residuals, scalars, score, gram):  # fmt: skip
-    """Rows first to last: residuals, then scalars, score and gram as far as wanted, added to the last four arguments."""
+    """Rows first to last: residuals, then scalars, score and gram as far as wanted, added to the last arguments."""
     q = theta.size
     intercept = q - center.size
     xt = np.empty((q, BLOCK))

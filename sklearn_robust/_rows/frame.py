@@ -47,7 +47,8 @@ class Frame:
         y_center = _median(y, share) if fit_intercept else 0.0
         deviations = np.abs(y - y_center)
         y_scale = _typical(deviations, share)
-        return cls(center, scale, y_center, y_scale or 1.0, _typical(np.abs(y), share) if y_scale else 0.0, fit_intercept)
+        y_size = _typical(np.abs(y), share) if y_scale else 0.0
+        return cls(center, scale, y_center, y_scale or 1.0, y_size, fit_intercept)
 
     @property
     def n_coefs(self) -> int:
@@ -78,7 +79,7 @@ def _median(values, share) -> float:
     order = np.argsort(values, kind="stable")
     below = np.cumsum(share[order])
     low = order[np.searchsorted(below, 0.5 - 1e-12)]
-    high = order[min(np.searchsorted(below, 0.5 + 1e-12), len(order) - 1)]
+    high = order[min(int(np.searchsorted(below, 0.5 + 1e-12)), len(order) - 1)]
     return float(0.5 * values[low] + 0.5 * values[high])
 
 

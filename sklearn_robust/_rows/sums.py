@@ -1,6 +1,6 @@
 """The statistics that a pass over rows returns; two of them add entry by entry.
 
-With u_i = r_i / (c v_i), z = u², v the noise scales, s the sample weights and w the weight of the loss, ``scalars`` holds
+With u_i = r_i / (c v_i), z = u², v the noise scales, s the sample weights, w the weight of the loss, ``scalars`` are
 
     loss   Σ s rho                      scale        Σ s z w      (minus d loss / d log c)
     shape  Σ s d rho / d alpha          scale_scale  Σ s d² rho / d(log c)²
