@@ -60,12 +60,8 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         rows = self._rows(X, y, weights, noise)
         result = self._run(rows)
         self._set_attributes(rows, result)
-        if weights.size and weights.min() == 0.0:
-            rows = Rows(X, y, weights, noise, rows.frame)
-            residuals = rows.sweep(result.point.theta, *result.point.law, 0)[0]
-        else:
-            residuals = result.point.residuals
-        self.weights_ = rows.map_weights(residuals, *result.point.law)
+        every_row = Rows(X, y, weights, noise, rows.frame)
+        self.weights_ = every_row.loss_weights(result.point.theta, *result.point.law)
         self._warn(result)
         return self
 
@@ -141,13 +137,13 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         objective = Objective(rows, penalty, inverse, total, dof if dof > 1e-9 * total else 0.0, self._learns)
         if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == frame.center.shape:
             theta = frame.from_raw(self.coef_, self.intercept_)
-            found = starts.Start(theta, starts.robust_scale(objective, theta), "warm")
+            found = starts.Start(theta, rows.m_scale(theta, objective.n_coefs), "warm")
             policy = self._policy(frame, found.scale)
             law = policy.clip(Law(self.alpha_, self.c_ / frame.y_scale))
         else:
             found = starts.find_start(objective, self.init, self.random_state)
             policy = self._policy(frame, found.scale)
-            law = policy.start(objective, objective.residuals(found.theta), found.scale)
+            law = policy.start(objective, rows.residuals(found.theta), found.scale)
         solver = LBFGS() if self.solver == "lbfgs" else IRLS()
         point, history, reason = iterate(
             objective, policy, solver, found.theta, law, self.max_iter, self.tol, self._report

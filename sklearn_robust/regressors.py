@@ -165,7 +165,7 @@ class GeneralRobustRegressor(BaseRobustRegressor):
 
     def _clean_scale(self, rows, result) -> float:
         robust = self.alpha < 2.0
-        return rows.clean_scale(result.point.residuals, robust, result.total - result.dof) * rows.frame.y_scale
+        return rows.clean_scale(result.point.theta, robust, result.total - result.dof) * rows.frame.y_scale
 
 
 @_documented

@@ -1,4 +1,4 @@
-"""The loop, written once: coefficients, then law, until the gradient is small."""
+"""The loop, written once: a step, and the test whether it was the last."""
 
 import numpy as np
 
@@ -8,37 +8,33 @@ from sklearn_robust._fit.result import Record, StopReason
 _EPS = np.finfo(float).eps
 
 
-def evaluate(objective: Objective, policy, theta, law: Law, want: int) -> Point:
-    """Everything a step and the test for convergence need at (theta, law)."""
-    residuals, sums, value, gradient = objective.sweep(theta, law, want)
-    return Point(
-        theta, law, residuals, sums, value + objective.normaliser(law), gradient, policy.gradient(objective, sums, law)
-    )
-
-
 def iterate(objective: Objective, policy, solver, theta, law: Law, max_iter: int, tol: float, report):
     """Run the solver from (theta, law): (last point, history, stop reason); report(k, record) after each step."""
-    point = evaluate(objective, policy, theta, law, solver.wants)
+    point = objective.at(theta, law, solver.wants)
     history: list[Record] = []
     rounding = 8.0 * _EPS * objective.amplification
     while True:
-        gradient = objective.largest_gradient(point)
-        history.append(Record(point.value, point.law.alpha, point.law.c, gradient, point.theta))
+        history.append(_record(objective, policy, point))
         report(len(history) - 1, history[-1])
         reason = _stop(history, tol, rounding)
         if reason is not None:
-            released = policy.release(objective, point.residuals, point.law)
+            released = policy.release(objective, point)
             if released == point.law:
                 return point, history, reason
-            law, theta = released, point.theta
         if len(history) > max_iter:
             return point, history, StopReason.MAX_ITER
-        if reason is None:
-            theta = solver.step(objective, point)
-            law = policy.step(objective, theta, point.law)
-            if law == point.law and np.array_equal(theta, point.theta):
-                return point, history, StopReason.STALLED
-        point = evaluate(objective, policy, theta, law, solver.wants)
+        if reason is not None:
+            point = objective.at(point.theta, released, solver.wants)
+            continue
+        following = solver.step(objective, policy, point)
+        if following.law == point.law and np.array_equal(following.theta, point.theta):
+            return point, history, StopReason.STALLED
+        point = following
+
+
+def _record(objective: Objective, policy, point: Point) -> Record:
+    gradient = max(objective.coef_gradient(point), policy.gradient(objective, point.sums, point.law))
+    return Record(objective.value(point), point.law.alpha, point.law.c, gradient, point.theta)
 
 
 def _stop(history: list[Record], tol: float, rounding: float) -> StopReason | None:
@@ -49,7 +45,7 @@ def _stop(history: list[Record], tol: float, rounding: float) -> StopReason | No
             return StopReason.GRADIENT
         before = history[-2]
         move = float(np.abs(last.theta - before.theta).max()) / last.c
-        if last.gradient * move <= 10.0 * tol * (before.gradient - last.gradient):
+        if last.gradient * move <= tol * (before.gradient - last.gradient):
             return StopReason.GRADIENT
     # residuals carry rounding errors of a few ulps of y' and of the fit: in units of c that is the best gradient
     if last.gradient <= rounding * (1.0 + float(np.abs(last.theta).sum())) / last.c:

@@ -24,25 +24,26 @@ class IRLS:
     def __init__(self):
         self._last: np.ndarray | None = None
 
-    def step(self, objective: Objective, point: Point) -> np.ndarray:
-        """The next coefficients (q,)."""
+    def step(self, objective: Objective, policy, point: Point) -> Point:
+        """The next coefficients, then the next law."""
+        theta = self._coefficients(objective, point)
+        return objective.at(theta, policy.step(objective, theta, point.law), self.wants)
+
+    def _coefficients(self, objective: Objective, point: Point) -> np.ndarray:
         inverse = Inverse.of(point.sums.gram, objective.penalty)
-        c, gradient = point.law.c, point.theta_gradient
-        step = -(inverse @ gradient)
-        slope = float(step @ gradient)
-        value = point.sums.loss + objective.ridge(point.theta, point.law)
+        step = -(inverse @ point.gradient)
         last, self._last = self._last, step
         rate = float(last @ step / (last @ last)) if last is not None and last.any() else 0.0
         if rate > _SLOW:
-            longer = point.theta + c / (1.0 - min(rate, _SLOWEST)) * step
-            if objective.sweep(longer, point.law, cpu.SCORE)[2] <= value + 0.5 * slope:
+            longer = point.theta + point.law.c / (1.0 - min(rate, _SLOWEST)) * step
+            if objective.at(longer, point.law, cpu.SCORE).line1 <= point.line1 + 0.5 * float(step @ point.gradient):
                 self._last = None
                 return longer
         if point.law.alpha <= 2.0:
-            return point.theta + c * step
+            return point.theta + point.law.c * step
         for _ in range(_MAX_HALVINGS):
-            trial = point.theta + c * step
-            if objective.sweep(trial, point.law, cpu.SCORE)[2] <= value:
+            trial = point.theta + point.law.c * step
+            if objective.at(trial, point.law, cpu.SCORE).line1 <= point.line1:
                 return trial
             step = 0.5 * step
         return point.theta

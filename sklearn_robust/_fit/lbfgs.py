@@ -25,29 +25,31 @@ class LBFGS:
     def __init__(self):
         self._pairs: deque = deque(maxlen=_MEMORY)
 
-    def step(self, objective: Objective, point: Point) -> np.ndarray:
-        """The next coefficients (q,)."""
+    def step(self, objective: Objective, policy, point: Point) -> Point:
+        """The next coefficients, then the next law."""
+        theta = self._coefficients(objective, point)
+        return objective.at(theta, policy.step(objective, theta, point.law), self.wants)
+
+    def _coefficients(self, objective: Objective, point: Point) -> np.ndarray:
         # in units of c, where the Hessian is near X'X: pairs stay comparable while c moves
-        c, gradient = point.law.c, point.theta_gradient
+        gradient = point.gradient
         direction = -self._apply(objective.inverse, gradient)
         slope = float(direction @ gradient)
         if slope >= 0.0:
             self._pairs.clear()
             direction = -(objective.inverse @ gradient)
             slope = float(direction @ gradient)
-        value = point.sums.loss + objective.ridge(point.theta, point.law)
         length = 1.0
-        noise = 4.0 * np.finfo(float).eps * abs(value)
+        noise = 4.0 * np.finfo(float).eps * abs(point.line1)
         for _ in range(_MAX_HALVINGS):
-            trial = point.theta + length * c * direction
-            _, _, trial_value, trial_gradient = objective.sweep(trial, point.law, cpu.SCORE)
+            trial = objective.at(point.theta + length * point.law.c * direction, point.law, cpu.SCORE)
             # where the promised gain drowns in the rounding of the value, the slope decides
-            flat = -length * slope <= noise and abs(trial_gradient @ direction) <= abs(slope)
-            if trial_value <= value + _ARMIJO * length * slope or (flat and trial_value <= value + noise):
-                move, change = length * direction, trial_gradient - gradient
+            flat = -length * slope <= noise and abs(trial.gradient @ direction) <= abs(slope)
+            if trial.line1 <= point.line1 + (noise if flat else _ARMIJO * length * slope):
+                move, change = length * direction, trial.gradient - gradient
                 if move @ change > 1e-10 * abs(length * slope):
                     self._pairs.append((move, change))
-                return trial
+                return trial.theta
             length *= 0.5
         self._pairs.clear()
         return point.theta

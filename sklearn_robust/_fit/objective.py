@@ -15,7 +15,6 @@ import numpy as np
 
 from sklearn_robust._fit.ridge import Inverse
 from sklearn_robust._loss import log_partition as partition
-from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.sums import Sums
 
@@ -48,15 +47,13 @@ def log_partition_curvature(alpha: float) -> float:
 
 @dataclass(frozen=True)
 class Point:
-    """Coefficients, law, residuals (n,) and sums there; the value that the fit as a whole lowers."""
+    """Coefficients and law, the sums there, line 1, and its gradient in theta (times c, summed over rows)."""
 
     theta: np.ndarray
     law: Law
-    residuals: np.ndarray
     sums: Sums
-    value: float
-    theta_gradient: np.ndarray
-    law_gradient: float
+    line1: float
+    gradient: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -71,15 +68,14 @@ class Objective:
     learns: bool
 
     @property
+    def n_coefs(self) -> float:
+        """d, the effective degrees of freedom of the fit."""
+        return self.total - self.dof
+
+    @property
     def amplification(self) -> float:
         """How much larger a coefficient may move than its gradient says, where columns nearly depend on each other."""
         return float(np.sqrt(max(self.total * self.inverse.largest_variance, 1.0)))
-
-    def largest_gradient(self, point: Point) -> float:
-        """The largest entry of the gradient per unit weight, also in the basis where the columns are independent."""
-        gradient = point.theta_gradient
-        plain = float(np.abs(gradient).max(initial=0.0)) / self.total
-        return max(plain, float(np.abs(self.inverse @ gradient).max(initial=0.0)), point.law_gradient)
 
     def normaliser(self, law: Law) -> float:
         """The log terms of line 2."""
@@ -89,17 +85,21 @@ class Objective:
         """The penalty of line 1."""
         return float(0.5 * np.sum(self.penalty * theta**2) / law.c**2)
 
-    def sweep(self, theta, law: Law, want: int):
-        """Residuals, sums, line 1 and its gradient in theta (times c, summed over rows)."""
-        residuals, sums = self.rows.sweep(theta, law.alpha, law.c, want, self.learns and law.alpha != 2.0)
-        gradient = self.penalty * theta / law.c - sums.score
-        return residuals, sums, sums.loss + self.ridge(theta, law), gradient
+    def at(self, theta, law: Law, want: int) -> Point:
+        """One pass over the rows."""
+        sums = self.rows.sweep(theta, law.alpha, law.c, want, self.learns and law.alpha != 2.0)
+        return Point(theta, law, sums, sums.loss + self.ridge(theta, law), self.penalty * theta / law.c - sums.score)
 
-    def residuals(self, theta) -> np.ndarray:
-        """Residuals (n,), divided by the noise scales."""
-        return self.rows.sweep(theta, 2.0, 1.0, cpu.RESIDUALS)[0]
+    def value(self, point: Point) -> float:
+        """What the fit as a whole lowers: line 1, with the log terms where they count."""
+        return point.line1 + self.normaliser(point.law)
+
+    def coef_gradient(self, point: Point) -> float:
+        """The largest entry of the gradient in theta per unit weight, plain and with independent columns."""
+        plain = float(np.abs(point.gradient).max(initial=0.0)) / self.total
+        return max(plain, float(np.abs(self.inverse @ point.gradient).max(initial=0.0)))
 
     def residual_sums(self, residuals, law: Law) -> tuple[Sums, float]:
-        """Sums over known residuals, and line 2."""
+        """Sums over known residuals (n,), and line 2."""
         sums = self.rows.residual_sums(residuals, law.alpha, law.c, self.learns and law.alpha != 2.0)
         return sums, sums.loss + self.normaliser(law)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_robust._fit.objective import Law, Objective, log_partition_curvature, log_partition_slope
+from sklearn_robust._fit.objective import Law, Objective, Point, log_partition_curvature, log_partition_slope
 from sklearn_robust._rows.sums import SCALE, SCALE_SCALE, SCALE_SHAPE, SHAPE, SHAPE_SHAPE, SQUARES
 
 _GRID = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 6.0)
@@ -32,9 +32,9 @@ class Fixed:
         """The same law."""
         return law
 
-    def release(self, objective: Objective, residuals, law: Law) -> Law:
+    def release(self, objective: Objective, point: Point) -> Law:
         """The same law."""
-        return law
+        return point.law
 
     def clip(self, law: Law) -> Law:
         """The held law."""
@@ -69,7 +69,7 @@ class Learned:
         """One safeguarded Newton step in (alpha, log c) at theta; alpha = 2 where its closed form is lower."""
         if objective.dof <= 0.0:
             return law
-        residuals = objective.residuals(theta)
+        residuals = objective.rows.residuals(theta)
         sums, value = objective.residual_sums(residuals, law)
         moved = self._newton(objective, residuals, law, sums, value)
         if self.low <= 2.0 <= self.high and self.high == 2.0:
@@ -79,12 +79,14 @@ class Learned:
                 return least_squares
         return moved
 
-    def release(self, objective: Objective, residuals, law: Law) -> Law:
+    def release(self, objective: Objective, point: Point) -> Law:
         """From alpha = 2, the best of a few smaller alphas if one is lower."""
+        law = point.law
         if law.alpha != 2.0 or self.high != 2.0 or self.low == 2.0 or objective.dof <= 0.0 or law.c <= self.c_min:
             return law
         share = (objective.total - objective.dof) / objective.total
         gaps = [gap for gap in (max(5.0 * share, 1e-3) * 4.0**k for k in range(6)) if 2.0 - gap > self.low]
+        residuals = objective.rows.residuals(point.theta)
         best, lowest = law, objective.residual_sums(residuals, law)[1]
         for gap in [*gaps, 2.0 - self.low]:
             other = self._best_c(objective, residuals, Law(2.0 - gap, law.c))

@@ -11,12 +11,13 @@ from sklearn.utils import check_random_state
 
 from sklearn_robust._fit.objective import Law, Objective
 from sklearn_robust._rows import cpu
-from sklearn_robust._rows.subsets import fast_s, m_scale
+from sklearn_robust._rows.blocks import NONE, Rows
+from sklearn_robust._rows.subsets import refine_s, screen_subsets
 
-N_SUBSETS = 200
-N_STEPS = 2
-N_BEST = 5
+# Subsets drawn, those that take N_STEPS steps, and those of these that are iterated to the end.
+N_SUBSETS, N_KEPT, N_STEPS, N_REFINED = 200, 8, 2, 2
 _SORTED_ROWS = 20_000
+_EPS = np.finfo(float).eps
 
 
 @dataclass(frozen=True)
@@ -32,34 +33,54 @@ def ols(objective: Objective) -> Start:
     """Least squares, of smallest norm in working units where rows do not determine it; refined once."""
     theta = np.zeros(len(objective.penalty))
     for _ in range(2):
-        theta = theta - (objective.inverse @ objective.sweep(theta, Law(2.0, 1.0), cpu.SCORE)[3])
-    return Start(theta, robust_scale(objective, theta), "ols")
-
-
-def robust_scale(objective: Objective, theta) -> float:
-    """The M-scale of all residuals at theta."""
-    residuals = objective.residuals(theta)
-    weights = objective.rows.weights if objective.rows.weights.size else np.ones(len(residuals))
-    return float(m_scale(residuals, weights, objective.total - objective.dof, 0.0, 1e-10))
+        theta = theta - (objective.inverse @ objective.at(theta, Law(2.0, 1.0), cpu.SCORE).gradient)
+    return Start(theta, objective.rows.m_scale(theta, objective.n_coefs), "ols")
 
 
 def s_estimate(objective: Objective, random_state) -> Start:
-    """Fast-S on at most a few thousand rows; its scale is that of all rows."""
+    """Fast-S: subsets are searched on a few hundred rows, the best are iterated on a few thousand."""
     rng = check_random_state(random_state)
-    rows = objective.rows
-    q = len(objective.penalty)
-    most = max(2000, 40 * q)
-    everything = np.arange(len(rows))
-    weights = rows.weights if rows.weights.size else np.ones(len(rows))
-    if len(rows) <= _SORTED_ROWS:
-        everything = np.lexsort((*rows.X.T, rows.y))
-    if len(rows) > most:
-        everything = np.sort(_draw(rng, weights[everything], most))
-    design, y, weights = rows.take_dense(everything)
+    q, n_coefs = len(objective.penalty), objective.n_coefs
+    some = _sample(objective.rows, max(1000, 40 * q), rng)
+    few = _sample(some, max(200, 20 * q), rng)
+    columns, y, weights = few.dense()
     draws = _draw(rng, weights, (N_SUBSETS, q + min(2 * q, 20)))
-    theta, scale = fast_s(design, y, weights, objective.total - objective.dof, draws, N_STEPS, N_BEST)
+    candidates, scales = screen_subsets(columns, y, weights, n_coefs, draws, N_KEPT, N_STEPS)
+    if len(some) > len(few):
+        columns, y, weights = some.dense()
+    refined = [
+        refine_s(columns, y, weights, n_coefs, candidates[k], 50, 1e-7)
+        for k in np.argsort(scales, kind="stable")[:N_REFINED]
+        if np.isfinite(scales[k])
+    ]
+    theta, scale = min(refined, key=lambda candidate: candidate[1])
     theta = objective.inverse.project(theta)
-    return Start(theta, robust_scale(objective, theta) if len(y) < len(rows) else float(scale), "s")
+    return Start(theta, scale if len(some) == len(objective.rows) else objective.rows.m_scale(theta, n_coefs), "s")
+
+
+def _sample(rows: Rows, most: int, rng) -> Rows:
+    """At most so many rows, in an order of their own; drawn by weight, and then of weight 1, where there are more."""
+    ordered = _order(rows) if len(rows) <= _SORTED_ROWS else None
+    if len(rows) <= most:
+        return rows.take(ordered)
+    if ordered is None and not rows.weights.size:
+        return rows.take(spread_index(len(rows), most, rng))
+    index = np.sort(_draw(rng, rows.all_weights[ordered] if ordered is not None else rows.weights, most))
+    taken = rows.take(ordered[index] if ordered is not None else index)
+    return Rows(taken.X, taken.y, NONE, taken.noise, taken.frame)
+
+
+def _order(rows: Rows) -> np.ndarray:
+    """The order of (y, X)."""
+    order = np.argsort(rows.y, kind="stable")
+    if (np.diff(rows.y[order]) == 0.0).any():
+        order = np.lexsort((*rows.X.T, rows.y))
+    return order
+
+
+def spread_index(n_rows: int, size: int, rng) -> np.ndarray:
+    """Row numbers in increasing order, one drawn from each of ``size`` equal stretches of the rows."""
+    return ((np.arange(size) + rng.uniform(size=size)) * (n_rows / size)).astype(np.intp).clip(max=n_rows - 1)
 
 
 def _draw(rng, weights, size) -> np.ndarray:
@@ -71,9 +92,8 @@ def _draw(rng, weights, size) -> np.ndarray:
 def find_start(objective: Objective, init: str, random_state) -> Start:
     """The start named by ``init``; ``auto`` compares robust scales where there are rows enough for subsets."""
     plain = ols(objective)
-    passes_through_every_row = plain.scale <= 64 * np.finfo(float).eps * (1.0 + float(np.abs(plain.theta).sum()))
-    n_coefs = objective.total - objective.dof
-    if init == "ols" or passes_through_every_row or (init == "auto" and objective.total <= 2 * n_coefs):
+    passes_through_every_row = plain.scale <= 64 * _EPS * (1.0 + float(np.abs(plain.theta).sum()))
+    if init == "ols" or passes_through_every_row or (init == "auto" and objective.total <= 2 * objective.n_coefs):
         return plain
     found = s_estimate(objective, random_state)
     return plain if init == "auto" and plain.scale <= found.scale else found

@@ -16,12 +16,13 @@ TAU_MEAN = 0.07486562107411127
 @jit
 def bisquare(u):
     """The bounded loss, in [0, 1]."""
-    z = (u / TUNING) ** 2
-    return 1.0 - (1.0 - z) ** 3 if z < 1.0 else 1.0
+    z = min((u / TUNING) ** 2, 1.0)
+    rest = 1.0 - z
+    return 1.0 - rest * rest * rest
 
 
 @jit
 def bisquare_weight(u):
     """Its IRLS weight, 1 at 0."""
-    z = (u / TUNING) ** 2
-    return (1.0 - z) ** 2 if z < 1.0 else 0.0
+    rest = 1.0 - min((u / TUNING) ** 2, 1.0)
+    return rest * rest

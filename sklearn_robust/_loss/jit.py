@@ -15,11 +15,14 @@ def jit(function):
     return _compile(numba.njit, function, nogil=True, error_model="numpy")
 
 
+def jit_exact(function):
+    """Compile a loop that only fuses a product and a sum."""
+    return _compile(numba.njit, function, nogil=True, error_model="numpy", fastmath={"contract"})
+
+
 def jit_sums(function):
     """Compile a loop of plain sums of products: the compiler may reorder and fuse them (not for inf or nan)."""
-    return _compile(
-        numba.njit, function, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
-    )
+    return _compile(numba.njit, function, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 
 
 def ufunc(function):

@@ -84,13 +84,14 @@ def rho(x, alpha, c):
         return math.expm1(0.5 * z) if alpha > 0.0 else -math.expm1(-0.5 * z)
     b = abs(alpha - 2.0)
     log1p_r = log1p_ratio(u, b)
-    if abs(alpha) < SMALL_ALPHA:
-        return log1p_r
+    t = 0.5 * alpha * log1p_r
+    if alpha == 0.0 or abs(t) < 1e-17:  # expm1(t) = t, also where t underflows
+        return 0.5 * b * log1p_r
     if alpha > 1.5 and z < _LARGE:
         # (1 + r)^(alpha/2) - 1 = r w + (w - 1): near alpha = 2 the logarithm is large and the exponent is not
         exponent = 0.5 * (alpha - 2.0) * log1p_r
         return scaled_exp(exponent, z / alpha) + b / alpha * math.expm1(exponent)
-    return b / alpha * math.expm1(0.5 * alpha * log1p_r)
+    return b / alpha * math.expm1(t)
 
 
 @jit

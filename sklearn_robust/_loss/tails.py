@@ -160,9 +160,9 @@ def log_moment(order, alpha, log_z):
 
 
 @jit
-def entropy(alpha, log_z):
-    """E(-log density)."""
+def mean_rho(alpha, log_z):
+    """E rho(X): entropy less log_z."""
     total = 0.0
     for i in range(COUNT):
         total += _MASS[i] * (_T[i] - 1.0) * inverse_rho(_T[i], alpha)
-    return log_z + 2.0 * total * math.exp(-log_z)
+    return 2.0 * total * math.exp(-log_z)

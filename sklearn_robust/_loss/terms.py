@@ -1,84 +1,82 @@
-"""What one row adds to the sums of a fit, from one logarithm and one exponential.
+"""What one row adds to the sums of a fit, given L = log(1 + r) and its weight w: no further transcendental.
 
-The same formulas as in ``rho``, arranged for speed: absolute errors of a few ulps, which is what a sum over rows needs,
-where ``rho`` keeps relative ones. With q = r / (1 + r), D = L - q, g = (1 + r)^(alpha/2), t = alpha L / 2:
+The formulas of ``rho``, arranged for speed and free of branches, so that a loop over them becomes vector code. Their
+errors are absolute, a few ulps, which is what a sum over rows needs, where those of ``rho`` are relative. With
 
-    d weight / d alpha   = weight D / 2
-    rho_alpha            = (s/2) (g D - L² G(t))
-    rho_alpha_alpha      = (s/2) (g D t' + g D' - 2 L L' G(t) - L² G'(t) t'),   L' = -s q / b, D' = -s q² / b
+    q = z / (b + z),   D = L - q,   t = alpha L / 2,   g = exp(t) = (1 + r) w,   E_k = ∫_0^1 u^k exp(t u) du,
+
+    rho                  = (b/2) L E_0                   psi_prime c²  = w (1 + (alpha - 2) q)
+    d weight / d alpha   = w D / 2
+    rho_alpha            = (s/2) (g D - L² E_1)
+    rho_alpha_alpha      = (s/2) (g D t' + g D' - 2 L L' E_1 - L² E_2 t'),   L' = -s q / b,   D' = -s q² / b
 """
 
 import math
 
 from sklearn_robust._loss.jit import jit
-from sklearn_robust._loss.rho import LARGE_ALPHA, growing_mean, log_weight, psi_prime, rho, rho_alpha
+from sklearn_robust._loss.rho import LARGE_ALPHA, log_weight, psi_prime, rho, rho_alpha
 
+# Below this |alpha| the integrals E_k are summed as series in t, good while |t| < 2.
+SERIES_ALPHA = 0.05
+_SERIES_TERMS = 18
 _LARGE_U = 1e150
 
 
 @jit
-def _mean_exp(t, g):
-    """(exp(t) - 1) / t, given g = exp(t)."""
-    if abs(t) > 0.05:
-        return (g - 1.0) / t
-    return 1.0 + t / 2.0 * (1.0 + t / 3.0 * (1.0 + t / 4.0 * (1.0 + t / 5.0 * (1.0 + t / 6.0 * (1.0 + t / 7.0)))))
+def integrals(t, g):
+    """E_0, E_1, E_2 by the recurrence from g = exp(t): their errors grow as t falls, but slower than L^(k + 1)."""
+    e0 = (g - 1.0) / t if abs(t) > 1e-4 else 1.0 + 0.5 * t
+    e1 = (g - e0) / t if abs(t) > 1e-4 else 0.5 + t / 3.0
+    e2 = (g - 2.0 * e1) / t if abs(t) > 1e-4 else 1.0 / 3.0 + 0.25 * t
+    return e0, e1, e2
 
 
 @jit
-def coef_terms(u, alpha):
-    """rho, weight and the curvature psi_prime c² at u = x / c."""
-    z = u * u
-    if alpha == 2.0:
-        return 0.5 * z, 1.0, 1.0
-    if abs(u) > _LARGE_U:
-        return rho(u, alpha, 1.0), math.exp(log_weight(u, alpha)), psi_prime(u, alpha, 1.0)
-    if abs(alpha) > LARGE_ALPHA:
-        sign = math.copysign(1.0, alpha)
-        loss = sign * math.expm1(0.5 * sign * z)
-        w = 1.0 + sign * loss
-        return loss, w, (w * (1.0 + sign * z) if w > 0.0 else 0.0)
-    b = abs(alpha - 2.0)
-    r = z / b
-    log1p_r = math.log1p(r)
-    t = 0.5 * alpha * log1p_r
-    w = math.exp(t - log1p_r)
-    loss = (z * w + b * (w - 1.0)) / alpha if alpha > 1.5 else 0.5 * b * log1p_r * _mean_exp(t, (1.0 + r) * w)
-    return loss, w, w * (1.0 + (alpha - 2.0) * r / (1.0 + r))
+def integrals_by_series(t, g):
+    """E_0, E_1, E_2 by the series of E_2 and the recurrence downwards."""
+    e2 = 1.0 / (_SERIES_TERMS + 3.0)
+    for k in range(_SERIES_TERMS, 0, -1):
+        e2 = 1.0 / (k + 2.0) + t / k * e2
+    e1 = 0.5 * (g - t * e2)
+    return g - t * e1, e1, e2
 
 
 @jit
-def shape_terms(u, alpha):
-    """d weight / d alpha, rho_alpha and its derivative in alpha, at u = x / c; finite alpha other than 2."""
-    if abs(u) > _LARGE_U:
-        return 0.0, rho_alpha(u, alpha, 1.0), 0.0
-    b = abs(alpha - 2.0)
+def coef_terms(z, log1p_r, w, e0, alpha, b):
+    """Rho and the curvature psi_prime c²."""
+    return 0.5 * b * log1p_r * e0, w * (1.0 + (alpha - 2.0) * (z / (b + z)))
+
+
+@jit
+def shape_terms(z, log1p_r, w, g, e1, e2, alpha, b):
+    """d weight / d alpha, rho_alpha and d rho_alpha / d alpha."""
     sign = math.copysign(1.0, alpha - 2.0)
-    r = u * u / b
-    log1p_r = math.log1p(r)
-    t = 0.5 * alpha * log1p_r
-    w = math.exp(t - log1p_r)
-    g = (1.0 + r) * w
-    q = r / (1.0 + r)
+    q = z / (b + z)
     d = log1p_r - q
-    if abs(t) > 0.5:
-        mean1 = (g - (g - 1.0) / t) / t
-        mean2 = (g - 2.0 * mean1) / t
-    else:
-        mean1 = growing_mean(t)
-        mean2 = _second_mean(t)
     log_slope = -sign * q / b
     t_slope = 0.5 * (log1p_r + alpha * log_slope)
-    slope = 0.5 * sign * (g * d - log1p_r * log1p_r * mean1)
-    curvature = g * (d * t_slope - sign * q * q / b) - log1p_r * (2.0 * log_slope * mean1 + log1p_r * mean2 * t_slope)
-    return 0.5 * w * d, slope, 0.5 * sign * curvature
+    slope = g * d - log1p_r * log1p_r * e1
+    curvature = g * (d * t_slope - sign * q * q / b) - log1p_r * (2.0 * log_slope * e1 + log1p_r * e2 * t_slope)
+    return 0.5 * w * d, 0.5 * sign * slope, 0.5 * sign * curvature
 
 
 @jit
-def _second_mean(t):
-    """∫_0^1 u² exp(t u) du for small t."""
-    term = 1.0
-    total = 1.0 / 3.0
-    for k in range(1, 13):
-        term *= t / k
-        total += term / (k + 3.0)
-    return total
+def all_terms(u, alpha):
+    """(rho, weight, curvature, d weight / d alpha, rho_alpha, d rho_alpha / d alpha) at any u and alpha.
+
+    The slow way, with libm, for what vector code leaves out. At alpha = 2 and ±inf the last three are 0.
+    """
+    z = u * u
+    if alpha == 2.0:
+        return 0.5 * z, 1.0, 1.0, 0.0, 0.0, 0.0
+    w = math.exp(log_weight(u, alpha))
+    if abs(alpha) > LARGE_ALPHA or abs(u) > _LARGE_U:
+        return rho(u, alpha, 1.0), w, psi_prime(u, alpha, 1.0), 0.0, rho_alpha(u, alpha, 1.0), 0.0
+    b = abs(alpha - 2.0)
+    log1p_r = math.log1p(z / b)
+    t = 0.5 * alpha * log1p_r
+    g = math.exp(t)
+    e0, e1, e2 = integrals(t, g) if abs(t) > 0.5 else integrals_by_series(t, g)
+    loss, curvature = coef_terms(z, log1p_r, w, e0, alpha, b)
+    w_alpha, slope, slope_alpha = shape_terms(z, log1p_r, w, g, e1, e2, alpha, b)
+    return loss, w, curvature, w_alpha, slope, slope_alpha

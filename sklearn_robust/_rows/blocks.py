@@ -9,7 +9,7 @@ import numpy as np
 
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.frame import Frame
-from sklearn_robust._rows.subsets import tau_scale
+from sklearn_robust._rows.subsets import m_scale, tau_scale
 from sklearn_robust._rows.sums import N_SCALARS, Sums
 from sklearn_robust._rows.threads import run_all
 
@@ -35,74 +35,93 @@ class Rows:
         """S, the sum of the sample weights."""
         return float(self.weights.sum()) if self.weights.size else float(len(self))
 
-    def _map_sum(self, task, n_coefs: int) -> Sums:
-        """Task(first, last, scalars, score, gram) over all chunks, added up in their order."""
+    def _map(self, task) -> None:
+        """Task(chunk, first, last) for all chunks."""
         n_chunks = -(-len(self) // CHUNK)
-        scalars = np.zeros((n_chunks, N_SCALARS))
-        score = np.zeros((n_chunks, n_coefs))
-        gram = np.zeros((n_chunks, n_coefs, n_coefs))
+        run_all(lambda chunk: task(chunk, chunk * CHUNK, min((chunk + 1) * CHUNK, len(self))), n_chunks)
 
-        def one(chunk: int) -> None:
-            first = chunk * CHUNK
-            task(first, min(first + CHUNK, len(self)), scalars[chunk], score[chunk], gram[chunk])
+    def _map_sum(self, task, n_coefs: int) -> Sums:
+        """Task(first, last, scalars, score, cross, gram) over all chunks, added up in their order."""
+        n_chunks = -(-len(self) // CHUNK)
+        shapes = ((N_SCALARS,), (n_coefs,), (2, n_coefs), (n_coefs, n_coefs))
+        parts = [np.zeros((n_chunks, *shape)) for shape in shapes]
+        self._map(lambda chunk, first, last: task(first, last, *(part[chunk] for part in parts)))
+        scalars, score, cross, lower = (part[0] if n_chunks == 1 else part.sum(axis=0) for part in parts)
+        return Sums(scalars, score, cross, lower + np.tril(lower, -1).T)
 
-        run_all(one, n_chunks)
-        lower = gram.sum(axis=0)
-        return Sums(scalars.sum(axis=0), score.sum(axis=0), np.tril(lower) + np.tril(lower, -1).T)
-
-    def sweep(self, theta, alpha: float, c: float, want: int, learn_shape: bool = False):
-        """One pass over X: (residuals (n,), sums), in working units."""
+    def _sweep(self, theta, alpha: float, c: float, want: int, learn_shape: bool, residuals) -> Sums:
         frame = self.frame
-        residuals = np.empty(len(self))
+        inv_scale = 1.0 / frame.scale
 
-        def task(first, last, scalars, score, gram):
+        def task(first, last, scalars, score, cross, gram):
             cpu.sweep(
-                self.X, self.y, self.weights, self.noise, frame.center, 1.0 / frame.scale, frame.y_center,
-                1.0 / frame.y_scale, theta, alpha, c, want, learn_shape, first, last, residuals, scalars, score, gram,
+                self.X, self.y, self.weights, self.noise, frame.center, inv_scale, frame.y_center,
+                1.0 / frame.y_scale, theta, alpha, c, want, learn_shape, first, last, residuals,
+                scalars, score, cross, gram,
             )  # fmt: skip
 
-        return residuals, self._map_sum(task, theta.size)
+        return self._map_sum(task, theta.size if want != cpu.RESIDUALS else 0)
+
+    def sweep(self, theta, alpha: float, c: float, want: int, learn_shape: bool = False) -> Sums:
+        """One pass over X: the sums that are wanted, at coefficients theta (q,) in working units."""
+        return self._sweep(theta, alpha, c, want, learn_shape, NONE)
+
+    def residuals(self, theta) -> np.ndarray:
+        """Residuals (n,), in working units, divided by the noise scales."""
+        residuals = np.empty(len(self))
+        self._sweep(theta, 2.0, 1.0, cpu.RESIDUALS, False, residuals)
+        return residuals
 
     def gram(self) -> np.ndarray:
         """X'SX (q, q), of the sample weights alone, in working units."""
-        zero = np.zeros(self.frame.n_coefs)
-        return self.sweep(zero, 2.0, 1.0, cpu.PLAIN_GRAM)[1].gram
+        return self.sweep(np.zeros(self.frame.n_coefs), 2.0, 1.0, cpu.PLAIN_GRAM).gram
 
     def residual_sums(self, residuals, alpha: float, c: float, learn_shape: bool) -> Sums:
         """The scalars of known residuals: X is not read."""
 
-        def task(first, last, scalars, score, gram):
+        def task(first, last, scalars, score, cross, gram):
             cpu.residual_sums(residuals, self.weights, alpha, c, learn_shape, first, last, scalars)
 
         return self._map_sum(task, 0)
 
-    def map_weights(self, residuals, alpha: float, c: float) -> np.ndarray:
-        """The weight of the loss at each residual (n,)."""
-        out = np.empty(len(residuals))
-        n_chunks = -(-len(residuals) // CHUNK)
-
-        def one(chunk: int) -> None:
-            first = chunk * CHUNK
-            cpu.row_weights(residuals, alpha, c, first, min(first + CHUNK, len(residuals)), out)
-
-        run_all(one, n_chunks)
+    def loss_weights(self, theta, alpha: float, c: float) -> np.ndarray:
+        """The weight of the loss at each row (n,)."""
+        out = self.residuals(theta)
+        self._map(lambda chunk, first, last: cpu.row_weights(alpha, c, first, last, out))
         return out
 
-    def clean_scale(self, residuals, robust: bool, n_coefs: float) -> float:
-        """Gaussian-consistent scale of residuals: the tau-scale, or the root mean square where no row is doubted."""
-        weights = self.weights if self.weights.size else np.ones(len(residuals))
-        if robust:
-            return float(tau_scale(residuals, weights, n_coefs))
-        dof = self.total_weight - n_coefs
-        return float(np.sqrt(weights @ residuals**2 / dof)) if dof > 0 else 0.0
+    def m_scale(self, theta, n_coefs: float) -> float:
+        """The M-scale of the residuals."""
+        return float(m_scale(self.residuals(theta), self.all_weights, n_coefs, 0.0, 1e-10))
 
-    def take_dense(self, index) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Design (m, q) with its intercept, y and sample weights (m,) of some rows, in working units."""
+    def clean_scale(self, theta, robust: bool, n_coefs: float) -> float:
+        """Gaussian-consistent scale of the residuals: tau, or root mean square where no row is doubted."""
+        residuals = self.residuals(theta)
+        if robust:
+            return float(tau_scale(residuals, self.all_weights, n_coefs))
+        dof = self.total_weight - n_coefs
+        return float(np.sqrt(self.all_weights @ residuals**2 / dof)) if dof > 0 else 0.0
+
+    def take(self, index) -> "Rows":
+        """Some of the rows, in the same frame."""
+        weights = self.weights[index] if self.weights.size else self.weights
+        noise = self.noise[index] if self.noise.size else self.noise
+        return Rows(self.X[index], self.y[index], weights, noise, self.frame)
+
+    def dense(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The columns of the design (q, n) with its intercept, y and sample weights (n,), in working units."""
         frame = self.frame
-        inverse = 1.0 / self.noise[index] if self.noise.size else np.ones(len(index))
-        design = (self.X[index] - frame.center) / frame.scale
-        if frame.fit_intercept:
-            design = np.column_stack((np.ones(len(index)), design))
-        y = (self.y[index] - frame.y_center) / frame.y_scale
-        weights = self.weights[index] if self.weights.size else np.ones(len(index))
-        return np.ascontiguousarray(design * inverse[:, None]), y * inverse, weights
+        intercept = int(frame.fit_intercept)
+        columns = np.empty((frame.n_coefs, len(self)))
+        columns[:intercept] = 1.0
+        np.divide((self.X - frame.center).T, frame.scale[:, None], out=columns[intercept:])
+        y = (self.y - frame.y_center) / frame.y_scale
+        if self.noise.size:
+            columns /= self.noise
+            y /= self.noise
+        return columns, y, self.all_weights
+
+    @property
+    def all_weights(self) -> np.ndarray:
+        """Sample weights (n,), ones where none were given."""
+        return self.weights if self.weights.size else np.ones(len(self))

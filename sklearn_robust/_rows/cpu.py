@@ -8,13 +8,15 @@ the loss, the score and the gram are formed from the buffer, so that a pass read
 import numpy as np
 
 from sklearn_robust._loss.jit import jit, jit_sums
-from sklearn_robust._loss.terms import coef_terms, shape_terms
+from sklearn_robust._rows import vector
 from sklearn_robust._rows.sums import LOSS, SCALE, SCALE_SCALE, SCALE_SHAPE, SHAPE, SHAPE_SHAPE, SQUARES
 
-BLOCK = 256
+BLOCK = 128
+_PAD = 8  # keeps the lines of a buffer off each other's cache sets
 
-# What a sweep is asked for, beside the residuals.
-RESIDUALS, SCORE, GRAM, PLAIN_GRAM = 0, 1, 2, 3
+# What a sweep is asked for: residuals alone; scalars and score; these with the gram of the weights, or with the Hessian
+# (the gram of the curvatures and the cross terms); the gram of the sample weights alone.
+RESIDUALS, SCORE, GRAM, HESSIAN, PLAIN_GRAM = range(5)
 
 
 @jit
@@ -71,63 +73,106 @@ def _add_gram(xt, g, m, gram, gx):
             b += 1
 
 
-@jit
-def _add_row(u, s, alpha, learn_shape, scalars):
-    """Add one row to the scalars; return its weight."""
-    loss, w, curvature = coef_terms(u, alpha)
-    zw = u * (u * w)
-    scalars[LOSS] += s * loss
-    scalars[SCALE] += s * zw
-    scalars[SCALE_SCALE] += s * (zw + u * (u * curvature))
-    scalars[SQUARES] += s * (u * u)
+@jit_sums
+def _add_scalars(u, s, m, learn_shape, terms, scalars):
+    """Add a block to the scalars."""
+    loss = scale = scale_scale = squares = 0.0
+    for i in range(m):
+        zw = u[i] * (u[i] * terms[vector.WEIGHT, i])
+        loss += s[i] * terms[vector.LOSS, i]
+        scale += s[i] * zw
+        scale_scale += s[i] * (zw + u[i] * (u[i] * terms[vector.CURVATURE, i]))
+        squares += s[i] * (u[i] * u[i])
+    scalars[LOSS] += loss
+    scalars[SCALE] += scale
+    scalars[SCALE_SCALE] += scale_scale
+    scalars[SQUARES] += squares
     if learn_shape:
-        w_alpha, shape, shape_shape = shape_terms(u, alpha)
-        scalars[SHAPE] += s * shape
-        scalars[SCALE_SHAPE] -= s * (u * (u * w_alpha))
-        scalars[SHAPE_SHAPE] += s * shape_shape
-    return w
+        shape = scale_shape = shape_shape = 0.0
+        for i in range(m):
+            shape += s[i] * terms[vector.SHAPE, i]
+            scale_shape -= s[i] * (u[i] * (u[i] * terms[vector.WEIGHT_ALPHA, i]))
+            shape_shape += s[i] * terms[vector.SHAPE_SHAPE, i]
+        scalars[SHAPE] += shape
+        scalars[SCALE_SHAPE] += scale_shape
+        scalars[SHAPE_SHAPE] += shape_shape
+
+
+@jit
+def _sample_weights(weights, first, m, s):
+    for i in range(m):
+        s[i] = weights[first + i] if weights.size else 1.0
 
 
 @jit
 def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, alpha, c, want, learn_shape,
-          first, last, residuals, scalars, score, gram):  # fmt: skip
-    """Rows first to last: residuals, then scalars, score and gram as far as wanted, added to the last arguments."""
+          first, last, residuals, scalars, score, cross, gram):  # fmt: skip
+    """Rows first to last: residuals if there is room for them, and the sums that are wanted, added to the arguments."""
     q = theta.size
     intercept = q - center.size
-    xt = np.empty((q, BLOCK))
-    yt = np.empty(BLOCK)
-    g = np.empty(BLOCK)
-    gu = np.empty(BLOCK)
-    scratch = np.empty(BLOCK)
+    xt = np.empty((q, BLOCK + _PAD))
+    terms = np.empty((vector.N_BUFFERS, BLOCK))
+    buffers = np.empty((6, BLOCK))
+    u, s, su, g, gx, gu = buffers[0], buffers[1], buffers[2], buffers[3], buffers[4], buffers[5]
     for start in range(first, last, BLOCK):
         m = min(BLOCK, last - start)
-        _pack(X, y, noise, center, inv_scale, y_center, y_inv_scale, intercept, start, m, xt, yt)
-        _subtract_fit(xt, theta, m, yt)
-        for i in range(m):
-            residuals[start + i] = yt[i]
+        _pack(X, y, noise, center, inv_scale, y_center, y_inv_scale, intercept, start, m, xt, u)
+        _sample_weights(weights, start, m, s)
+        if want == PLAIN_GRAM:
+            _add_gram(xt, s, m, gram, gx)
+            continue
+        _subtract_fit(xt, theta, m, u)
+        if residuals.size:
+            residuals[start : start + m] = u[:m]
         if want == RESIDUALS:
             continue
         for i in range(m):
-            s = weights[start + i] if weights.size else 1.0
-            u = yt[i] / c
-            w = _add_row(u, s, alpha, learn_shape, scalars) if want != PLAIN_GRAM else 1.0
-            g[i] = s * w
-            gu[i] = s * (w * u)
+            u[i] /= c
+        vector.fill_terms(u, m, alpha, learn_shape, terms)
+        _add_scalars(u, s, m, learn_shape, terms, scalars)
+        for i in range(m):
+            su[i] = s[i] * u[i]
+            gu[i] = su[i] * terms[vector.WEIGHT, i]
         _add_score(xt, gu, m, score)
-        if want != SCORE:
-            _add_gram(xt, g, m, gram, scratch)
+        if want == GRAM:
+            for i in range(m):
+                g[i] = s[i] * terms[vector.WEIGHT, i]
+            _add_gram(xt, g, m, gram, gx)
+        elif want == HESSIAN:
+            for i in range(m):
+                g[i] = s[i] * terms[vector.CURVATURE, i]
+                gu[i] += su[i] * terms[vector.CURVATURE, i]
+            _add_gram(xt, g, m, gram, gx)
+            _add_score(xt, gu, m, cross[0])
+            if learn_shape:
+                for i in range(m):
+                    gu[i] = -su[i] * terms[vector.WEIGHT_ALPHA, i]
+                _add_score(xt, gu, m, cross[1])
 
 
 @jit
 def residual_sums(residuals, weights, alpha, c, learn_shape, first, last, scalars):
     """The scalars of known residuals."""
-    for i in range(first, last):
-        s = weights[i] if weights.size else 1.0
-        _add_row(residuals[i] / c, s, alpha, learn_shape, scalars)
+    terms = np.empty((vector.N_BUFFERS, BLOCK))
+    u = np.empty(BLOCK)
+    s = np.empty(BLOCK)
+    for start in range(first, last, BLOCK):
+        m = min(BLOCK, last - start)
+        _sample_weights(weights, start, m, s)
+        for i in range(m):
+            u[i] = residuals[start + i] / c
+        vector.fill_terms(u, m, alpha, learn_shape, terms)
+        _add_scalars(u, s, m, learn_shape, terms, scalars)
 
 
 @jit
-def row_weights(residuals, alpha, c, first, last, out):
-    """The weight of the loss at known residuals."""
-    for i in range(first, last):
-        out[i] = coef_terms(residuals[i] / c, alpha)[1]
+def row_weights(alpha, c, first, last, out):
+    """Residuals in ``out`` become the weights of the loss."""
+    terms = np.empty((vector.N_BUFFERS, BLOCK))
+    u = np.empty(BLOCK)
+    for start in range(first, last, BLOCK):
+        m = min(BLOCK, last - start)
+        for i in range(m):
+            u[i] = out[start + i] / c
+        vector.fill_terms(u, m, alpha, False, terms)
+        out[start : start + m] = terms[vector.WEIGHT, :m]

@@ -1,7 +1,7 @@
-"""Regression through small subsets of rows, and the M-scale of residuals: the loops of the high-breakdown start.
+"""Regression through small subsets of rows, and robust scales of residuals: the loops of the high-breakdown start.
 
 Fast-S (M. Salibian-Barrera, V. J. Yohai, JCGS 15, 2006): each subset of q rows in general position gives exact
-coefficients, two steps of weighted least squares improve them, the best few by scale are iterated to the end.
+coefficients; the best few by scale are improved by steps of weighted least squares, the best of these to the end.
 Rows that depend on those already drawn are passed over (M. Koller, W. A. Stahel, Computational Statistics 32, 2017),
 so dummies and rank-deficient designs give a subset too. The M-scale solves, with d coefficients to pay for,
 
@@ -11,12 +11,12 @@ so dummies and rank-deficient designs give a subset too. The M-scale solves, wit
 import numpy as np
 
 from sklearn_robust._loss.bisquare import BREAKDOWN, TAU_MEAN, TAU_TUNING, TUNING, bisquare, bisquare_weight
-from sklearn_robust._loss.jit import jit
+from sklearn_robust._loss.jit import jit, jit_sums
 
 _DEPENDENT = 1e-9
 
 
-@jit
+@jit_sums
 def _mean_bisquare(residuals, weights, scale, target):
     total = 0.0
     for i in range(residuals.size):
@@ -89,17 +89,15 @@ def tau_scale(residuals, weights, n_coefs):
 
 
 @jit
-def _exact_fit(X, y, rows, theta):
+def _exact_fit(Xt, y, rows, theta, table, pivots):
     """Coefficients through the first rows in general position; unreachable directions stay 0."""
-    q = X.shape[1]
-    table = np.empty((q, q + 1))
-    pivots = np.empty(q, np.int64)
-    row = np.empty(q + 1)
+    q = theta.size
     found = 0
+    row = table[q]
     for index in rows:
         size = 0.0
         for j in range(q):
-            row[j] = X[index, j]
+            row[j] = Xt[j, index]
             size = max(size, abs(row[j]))
         row[q] = y[index]
         for k in range(found):
@@ -107,19 +105,25 @@ def _exact_fit(X, y, rows, theta):
             for j in range(q + 1):
                 row[j] -= factor * table[k, j]
             row[pivots[k]] = 0.0
-        pivot = np.argmax(np.abs(row[:q]))
+        pivot = 0
+        for j in range(q):
+            if abs(row[j]) > abs(row[pivot]):
+                pivot = j
         if abs(row[pivot]) <= _DEPENDENT * size:
             continue
-        table[found] = row / row[pivot]
-        for k in range(found):
-            table[k] -= table[k, pivot] * table[found]
+        inverse = 1.0 / row[pivot]
+        for j in range(q + 1):
+            table[found, j] = row[j] * inverse
         pivots[found] = pivot
         found += 1
         if found == q:
             break
     theta[:] = 0.0
-    for k in range(found):
-        theta[pivots[k]] = table[k, q]
+    for k in range(found - 1, -1, -1):
+        value = table[k, q]
+        for later in range(k + 1, found):
+            value -= table[k, pivots[later]] * theta[pivots[later]]
+        theta[pivots[k]] = value
 
 
 @jit
@@ -147,78 +151,101 @@ def _solve(gram, rhs):
         rhs[a] = rhs[a] / gram[a, a] if gram[a, a] > 0.0 else 0.0
 
 
-@jit
-def _residuals(X, y, theta, out):
-    for i in range(y.size):
-        total = y[i]
-        for j in range(theta.size):
-            total -= X[i, j] * theta[j]
-        out[i] = total
+@jit_sums
+def _residuals(Xt, y, theta, out):
+    out[:] = y
+    for j in range(theta.size):
+        coef = theta[j]
+        for i in range(y.size):
+            out[i] -= coef * Xt[j, i]
+
+
+@jit_sums
+def _weighted_gram(Xt, weights, residuals, gram, rhs, wx):
+    for a in range(rhs.size):
+        total = 0.0
+        for i in range(residuals.size):
+            wx[i] = weights[i] * Xt[a, i]
+            total += wx[i] * residuals[i]
+        rhs[a] = total
+        for b in range(a + 1):
+            total = 0.0
+            for i in range(residuals.size):
+                total += wx[i] * Xt[b, i]
+            gram[a, b] = total
 
 
 @jit
-def _improve(X, y, weights, scale, theta, residuals, gram, rhs):
+def _improve(Xt, y, weights, scale, theta, residuals, work):
     """One step of weighted least squares with the weights of the bisquare."""
     q = theta.size
-    gram[:] = 0.0
-    rhs[:] = 0.0
+    gram = np.empty((q, q))
+    rhs = np.empty(q)
     for i in range(y.size):
-        w = weights[i] * bisquare_weight(residuals[i] / scale)
-        if w > 0.0:
-            for a in range(q):
-                wx = w * X[i, a]
-                rhs[a] += wx * residuals[i]
-                for b in range(a + 1):
-                    gram[a, b] += wx * X[i, b]
+        work[0, i] = weights[i] * bisquare_weight(residuals[i] / scale)
+    _weighted_gram(Xt, work[0], residuals, gram, rhs, work[1])
     _solve(gram, rhs)
     theta += rhs
-    _residuals(X, y, theta, residuals)
+    _residuals(Xt, y, theta, residuals)
 
 
 @jit
-def fast_s(X, y, weights, n_coefs, draws, n_steps, n_best):
-    """The coefficients (q,) of smallest M-scale, and that scale; draws (B, m) are row numbers, a subset a line."""
-    q = X.shape[1]
-    best = np.zeros((n_best, q))
-    scales = np.full(n_best, np.inf)
+def screen_subsets(Xt, y, weights, n_coefs, draws, n_kept, n_steps):
+    """Coefficients (n_kept, q) and M-scales of the best subsets, after a few steps; inf where there are fewer.
+
+    Xt (q, m) are the rows' columns, draws (B, k) row numbers, a subset a line. An exact fit ends the search: scale 0.
+    """
+    q = Xt.shape[0]
+    best = np.zeros((n_kept, q))
+    scales = np.full(n_kept, np.inf)
     theta = np.empty(q)
     residuals = np.empty(y.size)
-    gram = np.empty((q, q))
-    rhs = np.empty(q)
+    work = np.empty((2, y.size))
+    table = np.empty((q + 1, q + 1))
+    pivots = np.empty(q, np.int64)
     target = BREAKDOWN * (weights.sum() - n_coefs)
     scale = 0.0
     for k in range(draws.shape[0]):
-        _exact_fit(X, y, draws[k], theta)
-        _residuals(X, y, theta, residuals)
-        scale = m_scale(residuals, weights, n_coefs, scale, 0.1)
-        if scale == 0.0:
-            return theta, 0.0
-        for _ in range(n_steps):
-            scale *= np.sqrt(_mean_bisquare(residuals, weights, scale, target))
-            _improve(X, y, weights, scale, theta, residuals, gram, rhs)
+        _exact_fit(Xt, y, draws[k], theta, table, pivots)
+        _residuals(Xt, y, theta, residuals)
         worst = np.argmax(scales)
         if np.isfinite(scales[worst]) and _mean_bisquare(residuals, weights, scales[worst], target) >= 1.0:
             continue
-        scale = m_scale(residuals, weights, n_coefs, scale, 1e-3)
-        if scale == 0.0:
-            return theta, 0.0
-        scales[worst] = scale
+        scale = m_scale(residuals, weights, n_coefs, scale, 0.02)
         best[worst] = theta
-    for k in range(n_best):
-        if not np.isfinite(scales[k]):
+        scales[worst] = scale
+        if scale == 0.0:
+            break
+    for k in range(n_kept):
+        if scales[k] == 0.0 or not np.isfinite(scales[k]):
             continue
-        theta[:] = best[k]
-        _residuals(X, y, theta, residuals)
-        scale = scales[k]
-        for _ in range(100):
-            _improve(X, y, weights, scale, theta, residuals, gram, rhs)
-            smaller = m_scale(residuals, weights, n_coefs, scale, 1e-10)
-            gain = scale - smaller
-            if gain > 0.0:
-                scale = smaller
-                best[k] = theta
-            if gain <= 1e-7 * scale:
+        _residuals(Xt, y, best[k], residuals)
+        for _ in range(n_steps):
+            _improve(Xt, y, weights, scales[k], best[k], residuals, work)
+            scales[k] = m_scale(residuals, weights, n_coefs, scales[k], 1e-3)
+            if scales[k] == 0.0:
                 break
-        scales[k] = scale
-    winner = np.argmin(scales)
-    return best[winner], scales[winner]
+    return best, scales
+
+
+@jit
+def refine_s(Xt, y, weights, n_coefs, theta, max_steps, tol):
+    """Iterate one candidate to a minimum of the M-scale: (coefficients (q,), scale)."""
+    residuals = np.empty(y.size)
+    work = np.empty((2, y.size))
+    current = theta.copy()
+    _residuals(Xt, y, current, residuals)
+    best = current.copy()
+    scale = m_scale(residuals, weights, n_coefs, 0.0, 1e-10)
+    for _ in range(max_steps):
+        if scale == 0.0:
+            break
+        _improve(Xt, y, weights, scale, current, residuals, work)
+        smaller = m_scale(residuals, weights, n_coefs, scale, 1e-10)
+        gain = scale - smaller
+        if gain > 0.0:
+            scale = smaller
+            best[:] = current
+        if gain <= tol * scale:
+            break
+    return best, scale

@@ -1,0 +1,106 @@
+"""The terms of the loss for a short buffer of rows, as vector code.
+
+log(1 + r) and the weight exp((alpha/2 - 1) log(1 + r)) by polynomials, an ulp or two each: fdlibm's for the logarithm,
+Taylor's for the exponential, exponents taken and put back as integers. The loops are split where the type changes, so
+that the compiler vectorises every one; they must not be reordered (no full fastmath: the rounding tricks need IEEE).
+"""
+
+import numpy as np
+
+from sklearn_robust._loss.jit import jit_exact
+from sklearn_robust._loss.terms import (
+    SERIES_ALPHA,
+    all_terms,
+    coef_terms,
+    integrals,
+    integrals_by_series,
+    shape_terms,
+)
+
+# Rows of the scratch that ``fill_terms`` writes.
+LOSS, WEIGHT, CURVATURE, WEIGHT_ALPHA, SHAPE, SHAPE_SHAPE = range(6)
+_LOG, _BITS = 6, 7
+N_BUFFERS = 8
+
+# Where vector code is accurate; the rest goes through ``all_terms``.
+_LEAST_ALPHA = -100.0
+_LARGEST_U = 1e12
+
+_LN2_HIGH = 6.93147180369123816490e-01
+_LN2_LOW = 1.90821492927058770002e-10
+_INV_LN2 = 1.4426950408889634
+_ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer
+_INT_TO_FLOAT = 4503599627370496.0  # 2**52
+_SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
+_INT_TO_FLOAT_BITS = 0x4330000000000000
+_EXPONENT = 52
+_LEAST_EXPONENT = -700.0
+
+
+@jit_exact
+def log_and_weight(u, m, inv_b, power, log1p_r, w, scratch):
+    """For u (m,): log(1 + u² inv_b), and exp(power log(1 + u² inv_b)); power <= 0, buffers at least as long."""
+    log_bits = log1p_r.view(np.int64)
+    weight_bits = w.view(np.int64)
+    scratch_bits = scratch.view(np.int64)
+    for i in range(m):
+        log1p_r[i] = 1.0 + u[i] * u[i] * inv_b
+    for i in range(m):
+        k = (log_bits[i] - np.int64(_SQRT_HALF_BITS)) >> np.int64(_EXPONENT)
+        weight_bits[i] = log_bits[i] - (k << np.int64(_EXPONENT))  # the mantissa, in [sqrt(1/2), sqrt(2))
+        log_bits[i] = k + np.int64(_INT_TO_FLOAT_BITS)
+    for i in range(m):
+        k_float = log1p_r[i] - _INT_TO_FLOAT
+        f = w[i] - 1.0
+        s = f / (2.0 + f)
+        z = s * s
+        tail = 1.818357216161805012e-01 + z * (1.531383769920937332e-01 + z * 1.479819860511658591e-01)
+        tail = 2.857142874366239149e-01 + z * (2.222219843214978396e-01 + z * tail)
+        tail = z * (6.666666666666735130e-01 + z * (3.999999999940941908e-01 + z * tail))
+        half = 0.5 * f * f
+        log1p_r[i] = k_float * _LN2_HIGH - ((half - (s * (half + tail) + k_float * _LN2_LOW)) - f)
+    for i in range(m):
+        x = max(power * log1p_r[i], _LEAST_EXPONENT)
+        shifted = x * _INV_LN2 + _ROUND
+        k_float = shifted - _ROUND
+        y = (x - k_float * _LN2_HIGH) - k_float * _LN2_LOW
+        tail = 1.0 / 5040 + y * (1.0 / 40320 + y * (1.0 / 362880 + y * (1.0 / 3628800 + y * (1.0 / 39916800))))
+        tail = 1.0 / 24 + y * (1.0 / 120 + y * (1.0 / 720 + y * tail))
+        w[i] = 1.0 + y * (1.0 + y * (0.5 + y * (1.0 / 6 + y * tail)))
+        scratch[i] = shifted
+    for i in range(m):
+        weight_bits[i] += scratch_bits[i] << np.int64(_EXPONENT)
+
+
+@jit_exact
+def fill_terms(u, m, alpha, learn_shape, terms):
+    """Write the terms of u (m,) into ``terms`` (N_BUFFERS, >= m); the last three only if the shape is learned."""
+    largest = 0.0
+    for i in range(m):
+        largest = max(largest, abs(u[i]))
+    if alpha == 2.0:
+        for i in range(m):
+            terms[LOSS, i] = 0.5 * u[i] * u[i]
+            terms[WEIGHT, i] = 1.0
+            terms[CURVATURE, i] = 1.0
+    elif _LEAST_ALPHA <= alpha < 2.0 and largest < _LARGEST_U:
+        b = 2.0 - alpha
+        w = terms[WEIGHT]
+        log1p_r = terms[_LOG]
+        log_and_weight(u, m, 1.0 / b, 0.5 * alpha - 1.0, log1p_r, w, terms[_BITS])
+        series = abs(alpha) < SERIES_ALPHA
+        for i in range(m):
+            z = u[i] * u[i]
+            t = 0.5 * alpha * log1p_r[i]
+            g = (1.0 + z / b) * w[i]
+            e0, e1, e2 = integrals_by_series(t, g) if series else integrals(t, g)
+            terms[LOSS, i], terms[CURVATURE, i] = coef_terms(z, log1p_r[i], w[i], e0, alpha, b)
+            if learn_shape:
+                terms[WEIGHT_ALPHA, i], terms[SHAPE, i], terms[SHAPE_SHAPE, i] = shape_terms(
+                    z, log1p_r[i], w[i], g, e1, e2, alpha, b
+                )
+    else:
+        for i in range(m):
+            row = all_terms(u[i], alpha)
+            for k in range(6):
+                terms[k, i] = row[k]
