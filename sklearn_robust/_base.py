@@ -8,17 +8,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_robust import _checks
-from sklearn_robust._fit import start as starts
-from sklearn_robust._fit.driver import iterate
-from sklearn_robust._fit.irls import IRLS
-from sklearn_robust._fit.lbfgs import LBFGS
-from sklearn_robust._fit.objective import Law, Objective
+from sklearn_robust._fit.driver import SOLVERS, Settings, fit
+from sklearn_robust._fit.objective import Law
 from sklearn_robust._fit.result import FitResult, Record, StopReason
-from sklearn_robust._fit.ridge import Inverse, effective_dof
 from sklearn_robust._rows.blocks import NONE, Rows
 from sklearn_robust._rows.frame import Frame
 
-SOLVERS = ("auto", "irls", "lbfgs")
 INITS = ("auto", "ols", "s")
 _FLOOR = 4 * np.finfo(float).eps
 
@@ -102,7 +97,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
             _checks.refuse(
                 "l2_regularization", self.l2_regularization, "a finite number >= 0 or 'auto'", "0 is no penalty"
             )
-        _checks.check_choice("solver", self.solver, SOLVERS, "'auto' takes the fastest that is safe")
+        _checks.check_choice("solver", self.solver, tuple(SOLVERS), "'auto' takes the fastest that is safe")
         _checks.check_choice("init", self.init, INITS, "'auto' compares the robust scales of 'ols' and 's'")
         _checks.check_count("max_iter", self.max_iter, 1, "200 is enough for most data")
         _checks.check_positive("tol", self.tol, "1e-8 gives about eight digits")
@@ -129,30 +124,12 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
 
     def _run(self, rows: Rows) -> FitResult:
         frame = rows.frame
-        penalty = frame.penalty(0.0 if self.l2_regularization == "auto" else float(self.l2_regularization))
-        total = rows.total_weight
-        gram = rows.gram()
-        inverse = Inverse.of(gram, penalty)
-        dof = total - effective_dof(inverse, gram, penalty)
-        objective = Objective(rows, penalty, inverse, total, dof if dof > 1e-9 * total else 0.0, self._learns)
+        strength = 0.0 if self.l2_regularization == "auto" else float(self.l2_regularization)
+        settings = Settings(strength, self.solver, self.init, self.max_iter, self.tol, self.random_state)
+        warm = None
         if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == frame.center.shape:
-            theta = frame.from_raw(self.coef_, self.intercept_)
-            found = starts.Start(theta, rows.m_scale(theta, objective.n_coefs), "warm")
-            policy = self._policy(frame, found.scale)
-            law = policy.clip(Law(self.alpha_, self.c_ / frame.y_scale))
-        else:
-            found = starts.find_start(objective, self.init, self.random_state)
-            policy = self._policy(frame, found.scale)
-            law = policy.start(objective, rows.residuals(found.theta), found.scale)
-        solver = LBFGS() if self.solver == "lbfgs" else IRLS()
-        point, history, reason = iterate(
-            objective, policy, solver, found.theta, law, self.max_iter, self.tol, self._report
-        )
-        if reason.converged and objective.dof == 0.0:
-            reason = StopReason.INTERPOLATED
-        elif reason.converged and policy.at_floor(point.law):
-            reason = StopReason.EXACT
-        return FitResult(point, history, reason, found.name, total, objective.dof)
+            warm = frame.from_raw(self.coef_, self.intercept_), Law(self.alpha_, self.c_ / frame.y_scale)
+        return fit(rows, self._policy(frame), settings, warm, self._report)
 
     def _floor(self, frame: Frame) -> float:
         """The smallest scale in working units: a few ulps of the typical size of y."""

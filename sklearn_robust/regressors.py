@@ -4,7 +4,6 @@ import numpy as np
 
 from sklearn_robust import _checks
 from sklearn_robust._base import BaseRobustRegressor
-from sklearn_robust._fit.objective import Law
 from sklearn_robust._fit.shape_scale import Fixed, Learned
 from sklearn_robust._loss.efficiency import efficient_scale
 from sklearn_robust._loss.log_partition import log_partition
@@ -18,8 +17,8 @@ fit_intercept : bool, default=True
     l2_regularization : float or "auto", default="auto"
         Ridge strength in noise units: at ``alpha=2`` the fit is that of ``Ridge(alpha=l2_regularization)``.
         ``"auto"`` is 0.
-    solver : {"auto", "irls", "lbfgs"}, default="auto"
-        The road to the optimum; every solver ends at the same one from the same start. ``"auto"`` is ``"irls"``.
+    solver : {"auto", "irls", "lbfgs", "newton"}, default="auto"
+        The road to the optimum; every solver ends at the same one from the same start. ``"auto"`` is ``"newton"``.
     init : {"auto", "ols", "s"}, default="auto"
         The start: least squares, the S-estimate (which half of the rows cannot move, however wrong), or whichever of
         the two has the smaller robust scale of residuals.
@@ -156,12 +155,11 @@ class GeneralRobustRegressor(BaseRobustRegressor):
             _checks.refuse("efficiency", self.efficiency, "a number in (0, 1)", "0.95 is customary")
         super()._check_parameters()
 
-    def _policy(self, frame, scale: float) -> Fixed:
-        floor = self._floor(frame)
-        if self.c != "auto":
-            return Fixed(Law(float(self.alpha), float(self.c) / frame.y_scale), 0.0)
-        k = efficient_scale(float(self.alpha), float(self.efficiency))
-        return Fixed(Law(float(self.alpha), max(k * scale, floor)), floor)
+    def _policy(self, frame) -> Fixed:
+        alpha = float(self.alpha)
+        if self.c == "auto":
+            return Fixed(alpha, None, efficient_scale(alpha, float(self.efficiency)), self._floor(frame))
+        return Fixed(alpha, float(self.c) / frame.y_scale, 1.0, 0.0)
 
     def _clean_scale(self, rows, result) -> float:
         robust = self.alpha < 2.0
@@ -256,7 +254,7 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
             _checks.check_positive("c_min", self.c_min, "None is a few ulps of the typical size of y", " or None")
         super()._check_parameters()
 
-    def _policy(self, frame, scale: float) -> Learned:
+    def _policy(self, frame) -> Learned:
         floor = self._floor(frame) if self.c_min is None else float(self.c_min) / frame.y_scale
         return Learned(float(self.alpha_bounds[0]), float(self.alpha_bounds[1]), floor)
 

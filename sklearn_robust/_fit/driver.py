@@ -1,11 +1,79 @@
-"""The loop, written once: a step, and the test whether it was the last."""
+"""The loop, written once: a step, and the test whether it was the last. ``fit`` finds where it begins.
+
+Many rows begin at the optimum of a random part of them, found by the same function: so a pass over all rows is needed
+only for the last digits.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils import check_random_state
 
+from sklearn_robust._fit.irls import IRLS
+from sklearn_robust._fit.lbfgs import LBFGS
+from sklearn_robust._fit.newton import Newton
 from sklearn_robust._fit.objective import Law, Objective, Point
-from sklearn_robust._fit.result import Record, StopReason
+from sklearn_robust._fit.result import FitResult, Record, StopReason
+from sklearn_robust._fit.ridge import Inverse, effective_dof
+from sklearn_robust._fit.start import find_start, spread_index
+from sklearn_robust._rows.blocks import Rows
 
+SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
 _EPS = np.finfo(float).eps
+_PART_TOL = 1e-4
+
+
+class Settings(NamedTuple):
+    """How to fit: ridge strength, a key of SOLVERS, the start, and when to stop."""
+
+    strength: float
+    solver: str
+    init: str
+    max_iter: int
+    tol: float
+    random_state: object
+
+
+def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | None, report: Callable) -> FitResult:
+    """Fit rows from a start of its own, or from warm (theta, law)."""
+    objective = _objective(rows, policy, settings.strength)
+    theta, law = warm if warm is not None else _begin(objective, policy, settings)
+    solver = SOLVERS[settings.solver]()
+    point, history, reason = iterate(
+        objective, policy, solver, theta, policy.clip(law), settings.max_iter, settings.tol, report
+    )
+    if reason.converged and objective.dof == 0.0:
+        reason = StopReason.INTERPOLATED
+    elif reason.converged and policy.at_floor(point.law):
+        reason = StopReason.EXACT
+    return FitResult(point, history, reason, objective.total, objective.dof)
+
+
+def _objective(rows: Rows, policy, strength: float) -> Objective:
+    penalty = rows.frame.penalty(strength)
+    total = rows.total_weight
+    gram = rows.gram()
+    inverse = Inverse.of(gram, penalty)
+    dof = total - effective_dof(inverse, gram, penalty)
+    return Objective(rows, penalty, inverse, total, dof if dof > 1e-9 * total else 0.0, policy.learns)
+
+
+def _begin(objective: Objective, policy, settings: Settings) -> tuple[np.ndarray, Law]:
+    rows = objective.rows
+    n, q = len(rows), len(objective.penalty)
+    if policy.learns and n >= 20 * max(1000, 20 * q):
+        size = int(min(max(5000, 60 * q, n / 40), n / 20))
+        part = rows.take(spread_index(n, size, check_random_state(settings.random_state)))
+        coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL, strength=settings.strength * size / n)
+        found = fit(part, policy, coarse, None, _silent).point
+        return found.theta, found.law
+    start = find_start(objective, settings.init, settings.random_state)
+    return start.theta, policy.start(objective, start.theta, start.scale)
+
+
+def _silent(iteration: int, record: Record) -> None:
+    """Report nothing."""
 
 
 def iterate(objective: Objective, policy, solver, theta, law: Law, max_iter: int, tol: float, report):
@@ -33,7 +101,7 @@ def iterate(objective: Objective, policy, solver, theta, law: Law, max_iter: int
 
 
 def _record(objective: Objective, policy, point: Point) -> Record:
-    gradient = max(objective.coef_gradient(point), policy.gradient(objective, point.sums, point.law))
+    gradient = max(objective.coef_gradient(point), policy.gradient(objective, point.sums.scalars, point.law))
     return Record(objective.value(point), point.law.alpha, point.law.c, gradient, point.theta)
 
 

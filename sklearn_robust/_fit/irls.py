@@ -26,10 +26,11 @@ class IRLS:
 
     def step(self, objective: Objective, policy, point: Point) -> Point:
         """The next coefficients, then the next law."""
-        theta = self._coefficients(objective, point)
+        theta = self.coefficients(objective, point)
         return objective.at(theta, policy.step(objective, theta, point.law), self.wants)
 
-    def _coefficients(self, objective: Objective, point: Point) -> np.ndarray:
+    def coefficients(self, objective: Objective, point: Point) -> np.ndarray:
+        """The next coefficients (q,), from a point with its gram."""
         inverse = Inverse.of(point.sums.gram, objective.penalty)
         step = -(inverse @ point.gradient)
         last, self._last = self._last, step

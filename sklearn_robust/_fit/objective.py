@@ -16,7 +16,7 @@ import numpy as np
 from sklearn_robust._fit.ridge import Inverse
 from sklearn_robust._loss import log_partition as partition
 from sklearn_robust._rows.blocks import Rows
-from sklearn_robust._rows.sums import Sums
+from sklearn_robust._rows.sums import LOSS, Sums
 
 
 class Law(NamedTuple):
@@ -26,23 +26,10 @@ class Law(NamedTuple):
     c: float
 
 
-@lru_cache(maxsize=256)
-def log_partition(alpha: float) -> float:
-    """log Z(alpha)."""
-    return partition.log_partition(alpha)
-
-
-@lru_cache(maxsize=256)
-def log_partition_slope(alpha: float) -> float:
-    """d log Z / d alpha."""
-    return partition.log_partition_slope(alpha)
-
-
-def log_partition_curvature(alpha: float) -> float:
-    """d² log Z / d alpha², by a difference: it only steers Newton's steps."""
-    step = 1e-4 * min(1.0, abs(alpha - 2.0)) * max(1.0, alpha)
-    below = max(alpha - step, 0.0)
-    return (log_partition_slope(alpha + step) - log_partition_slope(below)) / (alpha + step - below)
+# log Z(alpha), d log Z / d alpha and d² log Z / d alpha²
+log_partition = lru_cache(maxsize=1024)(partition.log_partition)
+log_partition_slope = lru_cache(maxsize=1024)(partition.log_partition_slope)
+log_partition_curvature = lru_cache(maxsize=1024)(partition.log_partition_curvature)
 
 
 @dataclass(frozen=True)
@@ -51,6 +38,7 @@ class Point:
 
     theta: np.ndarray
     law: Law
+    want: int
     sums: Sums
     line1: float
     gradient: np.ndarray
@@ -88,7 +76,17 @@ class Objective:
     def at(self, theta, law: Law, want: int) -> Point:
         """One pass over the rows."""
         sums = self.rows.sweep(theta, law.alpha, law.c, want, self.learns and law.alpha != 2.0)
-        return Point(theta, law, sums, sums.loss + self.ridge(theta, law), self.penalty * theta / law.c - sums.score)
+        return self._point(theta, law, want, sums)
+
+    def _point(self, theta, law: Law, want: int, sums: Sums) -> Point:
+        gradient = self.penalty * theta / law.c - sums.score
+        return Point(theta, law, want, sums, sums.loss + self.ridge(theta, law), gradient)
+
+    def with_scale(self, point: Point, c: float) -> Point:
+        """The same coefficients at alpha = 2 and another c: all sums are known."""
+        factor = point.law.c / c
+        sums = Sums(point.sums.scalars * factor**2, point.sums.score * factor, point.sums.cross, point.sums.gram)
+        return self._point(point.theta, Law(2.0, c), point.want, sums)
 
     def value(self, point: Point) -> float:
         """What the fit as a whole lowers: line 1, with the log terms where they count."""
@@ -99,7 +97,8 @@ class Objective:
         plain = float(np.abs(point.gradient).max(initial=0.0)) / self.total
         return max(plain, float(np.abs(self.inverse @ point.gradient).max(initial=0.0)))
 
-    def residual_sums(self, residuals, law: Law) -> tuple[Sums, float]:
-        """Sums over known residuals (n,), and line 2."""
-        sums = self.rows.residual_sums(residuals, law.alpha, law.c, self.learns and law.alpha != 2.0)
-        return sums, sums.loss + self.normaliser(law)
+    def line2(self, residuals, laws: list[Law]) -> tuple[np.ndarray, np.ndarray]:
+        """Sums over known residuals (n,) at each of k laws: scalars (k, 7), and line 2 (k,)."""
+        alpha, c = np.array(laws, dtype=float).T.copy()
+        scalars = self.rows.residual_sums(residuals, alpha, c, self.learns)
+        return scalars, scalars[:, LOSS] + [self.normaliser(law) for law in laws]

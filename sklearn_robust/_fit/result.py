@@ -42,7 +42,6 @@ class FitResult:
     point: Point
     history: list[Record]
     stop_reason: StopReason
-    start_name: str
     total: float
     dof: float
 

@@ -1,32 +1,47 @@
-"""What happens to the law (alpha, c) between two steps of the coefficients: held, or learned from the residuals.
+"""What happens to the law (alpha, c): held, or learned from the residuals.
 
-``Learned`` lowers J = Σ s [rho + log Z(alpha)] + (S - d) log c at given residuals by Newton's method in (alpha, log c),
-halved until J falls. alpha = 2 is a point apart: there both d rho / d alpha and (log Z)' are infinite, and for d > 0
-J has a narrow dip, so it is compared in closed form, c² = Σ s r² / (S - d), and left only when a smaller alpha at some
-distance is better.
+``Learned`` lowers J = Σ s [rho + log Z(alpha)] + (S - d) log c. alpha = 2 is a point apart: there both d rho / d alpha
+and (log Z)' are infinite, and for d > 0 J has a narrow dip, so it is compared in closed form, c² = Σ s r² / (S - d),
+and left only when a smaller alpha at some distance is better.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_robust._fit.objective import Law, Objective, Point, log_partition_curvature, log_partition_slope
+from sklearn_robust._fit.objective import (
+    Law,
+    Objective,
+    Point,
+    log_partition_curvature,
+    log_partition_slope,
+)
 from sklearn_robust._rows.sums import SCALE, SCALE_SCALE, SCALE_SHAPE, SHAPE, SHAPE_SHAPE, SQUARES
 
 _GRID = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 6.0)
+_GRID_ROWS = 2000
 _MAX_HALVINGS = 30
+_EPS = np.finfo(float).eps
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """Alpha and c held; ``c_min`` is the floor of a scale that was itself measured, 0 for one that was given."""
+    """Alpha held, and c: the one given, or for None ``factor`` times the robust scale of the start, above a floor."""
 
-    law: Law
+    alpha: float
+    c: float | None
+    factor: float
     c_min: float
 
-    def start(self, objective: Objective, residuals, scale: float) -> Law:
-        """The law to begin with."""
-        return self.law
+    learns = False
+
+    def start(self, objective: Objective, theta, scale: float) -> Law:
+        """The law that is held."""
+        return Law(self.alpha, max(self.factor * scale, self.c_min) if self.c is None else self.c)
+
+    def clip(self, law: Law) -> Law:
+        """The nearest law that is allowed: alpha is a parameter, and so is c where it is given."""
+        return Law(self.alpha, max(law.c, self.c_min) if self.c is None else self.c)
 
     def step(self, objective: Objective, theta, law: Law) -> Law:
         """The same law."""
@@ -36,17 +51,24 @@ class Fixed:
         """The same law."""
         return point.law
 
-    def clip(self, law: Law) -> Law:
-        """The held law."""
-        return self.law
-
     def at_floor(self, law: Law) -> bool:
         """Whether the scale was measured as zero."""
-        return law.c <= self.c_min
+        return self.c is None and law.c <= self.c_min
 
-    def gradient(self, objective: Objective, sums, law: Law) -> float:
+    def gradient(self, objective: Objective, scalars, law: Law) -> float:
         """Nothing to learn: 0."""
         return 0.0
+
+    def free(self, objective: Objective, point: Point) -> int:
+        """How many of (log c, alpha) are free to move: 0."""
+        return 0
+
+    def least_squares(self, objective: Objective, scalars, law: Law) -> None:
+        """No other alpha is allowed."""
+
+    def least_squares_c(self, objective: Objective, scalars, law: Law) -> float:
+        """The c to take at alpha = 2: the one that is held."""
+        return law.c
 
 
 @dataclass(frozen=True)
@@ -57,43 +79,16 @@ class Learned:
     high: float
     c_min: float
 
-    def start(self, objective: Objective, residuals, scale: float) -> Law:
+    learns = True
+
+    def start(self, objective: Objective, theta, scale: float) -> Law:
         """The best alpha of a coarse grid, each with its own c."""
         if objective.dof <= 0.0:
             return Law(self.high, self.c_min)
-        grid = sorted({min(max(alpha, self.low), self.high) for alpha in _GRID} | {self.low, self.high})
-        laws = [self._best_c(objective, residuals, Law(alpha, max(scale, self.c_min))) for alpha in grid]
-        return min(laws, key=lambda law: objective.residual_sums(residuals, law)[1])
-
-    def step(self, objective: Objective, theta, law: Law) -> Law:
-        """One safeguarded Newton step in (alpha, log c) at theta; alpha = 2 where its closed form is lower."""
-        if objective.dof <= 0.0:
-            return law
+        grid = sorted({min(max(alpha, self.low), self.high) for alpha in (*_GRID, self.low, self.high)})
         residuals = objective.rows.residuals(theta)
-        sums, value = objective.residual_sums(residuals, law)
-        moved = self._newton(objective, residuals, law, sums, value)
-        if self.low <= 2.0 <= self.high and self.high == 2.0:
-            least_squares = Law(2.0, self._least_squares_c(objective, sums, law))
-            values = [objective.residual_sums(residuals, each)[1] for each in (moved, least_squares)]
-            if values[1] <= min(values[0], value):
-                return least_squares
-        return moved
-
-    def release(self, objective: Objective, point: Point) -> Law:
-        """From alpha = 2, the best of a few smaller alphas if one is lower."""
-        law = point.law
-        if law.alpha != 2.0 or self.high != 2.0 or self.low == 2.0 or objective.dof <= 0.0 or law.c <= self.c_min:
-            return law
-        share = (objective.total - objective.dof) / objective.total
-        gaps = [gap for gap in (max(5.0 * share, 1e-3) * 4.0**k for k in range(6)) if 2.0 - gap > self.low]
-        residuals = objective.rows.residuals(point.theta)
-        best, lowest = law, objective.residual_sums(residuals, law)[1]
-        for gap in [*gaps, 2.0 - self.low]:
-            other = self._best_c(objective, residuals, Law(2.0 - gap, law.c))
-            value = objective.residual_sums(residuals, other)[1]
-            if value < lowest - 1e-12 * abs(lowest):
-                best, lowest = other, value
-        return best
+        laws, values = self._profile(objective, residuals, [Law(alpha, max(scale, self.c_min)) for alpha in grid])
+        return laws[int(np.argmin(values))]
 
     def clip(self, law: Law) -> Law:
         """The nearest law that is allowed."""
@@ -103,74 +98,132 @@ class Learned:
         """Whether the scale reached its floor."""
         return law.c <= self.c_min
 
-    def gradient(self, objective: Objective, sums, law: Law) -> float:
-        """The largest slope of J in (alpha, log c) that a bound does not hold, per unit weight."""
+    def step(self, objective: Objective, theta, law: Law) -> Law:
+        """One safeguarded Newton step in (alpha, log c) at theta; alpha = 2 where its closed form is lower."""
         if objective.dof <= 0.0:
-            return 0.0
-        scale = (objective.dof - sums.scalars[SCALE]) / objective.total
-        if law.c <= self.c_min and scale > 0.0:
-            scale = 0.0
-        shape = self._shape_slope(objective, sums, law)
-        if (law.alpha <= self.low and shape > 0.0) or (law.alpha >= self.high and shape < 0.0):
-            shape = 0.0
-        return max(abs(scale), abs(shape))
+            return law
+        residuals = objective.rows.residuals(theta)
+        scalars, values = objective.line2(residuals, [law])
+        moved, value = self._newton(objective, residuals, law, scalars[0], float(values[0]))
+        square = self.least_squares(objective, scalars[0], law)
+        return square if square and self.least_squares_value(objective, square) <= value else moved
 
-    def _shape_slope(self, objective: Objective, sums, law: Law) -> float:
-        if law.alpha == 2.0 or np.isinf(law.alpha):
-            return 0.0
-        return sums.scalars[SHAPE] / objective.total + log_partition_slope(law.alpha)
+    def release(self, objective: Objective, point: Point) -> Law:
+        """From alpha = 2, the best of a few smaller alphas if one is lower."""
+        law = point.law
+        if law.alpha != 2.0 or self.high != 2.0 or self.low == 2.0 or objective.dof <= 0.0 or self.at_floor(law):
+            return law
+        nearest = max(5.0 * objective.n_coefs / objective.total, 1e-3)
+        gaps = [gap for gap in (nearest * 4.0**k for k in range(6)) if 2.0 - gap > self.low]
+        residuals = objective.rows.residuals(point.theta)
+        others = [Law(2.0 - gap, law.c) for gap in (*gaps, 2.0 - self.low)]
+        laws, values = self._profile(objective, residuals, others)
+        best = int(np.argmin(values))
+        value = objective.value(point)
+        return laws[best] if values[best] < value - 1e-12 * abs(value) else law
 
-    def _least_squares_c(self, objective: Objective, sums, law: Law) -> float:
-        return max(law.c * float(np.sqrt(sums.scalars[SQUARES] / objective.dof)), self.c_min)
+    def gradient(self, objective: Objective, scalars, law: Law) -> float:
+        """The largest slope of J in (log c, alpha) that no bound holds, per unit weight."""
+        slopes, held = self._slopes(objective, scalars, law)
+        return float(np.abs(slopes[~held]).max(initial=0.0)) / objective.total
 
-    def _best_c(self, objective: Objective, residuals, law: Law) -> Law:
-        """The c that Σ s z w = S - d asks for at this alpha: z w grows with z, so Newton in log c has one root."""
-        log_c, least = np.log(law.c), np.log(self.c_min)
-        for _ in range(50):
-            sums, _ = objective.residual_sums(residuals, Law(2.0, 1.0) if law.alpha == 2.0 else law)
-            if law.alpha == 2.0:
-                return Law(2.0, self._least_squares_c(objective, sums, Law(2.0, 1.0)))
-            excess = sums.scalars[SCALE] - objective.dof
-            step = float(np.clip(excess / max(sums.scalars[SCALE_SCALE], 1e-3 * objective.dof), -2.0, 2.0))
-            moved = max(log_c + step, least)
-            law = Law(law.alpha, float(np.exp(moved)) if moved > least else self.c_min)
-            if abs(moved - log_c) < 1e-3:
-                return law
-            log_c = moved
-        return law
+    def free(self, objective: Objective, point: Point) -> int:
+        """How many of (log c, alpha) are free to move: none, log c, or both."""
+        held = self._slopes(objective, point.sums.scalars, point.law)[1]
+        return 0 if held[0] else 1 if held[1] else 2
 
-    def _newton(self, objective: Objective, residuals, law: Law, sums, value: float) -> Law:
-        alpha_step, log_step = self._direction(objective, sums, law)
-        noise = 8.0 * np.finfo(float).eps * (abs(value) + objective.total)
-        for _ in range(_MAX_HALVINGS):
-            trial = self._moved(law, alpha_step, log_step)
-            if trial == law:
-                break
-            change = objective.residual_sums(residuals, trial)[1] - value
-            # a step whose gain drowns in the rounding of J is Newton's last digits
-            if change <= 0.0 or (abs(alpha_step) + abs(log_step) < 1e-6 and change <= noise):
-                return trial
-            alpha_step, log_step = 0.5 * alpha_step, 0.5 * log_step
-        return law
+    def slopes(self, objective: Objective, scalars, law: Law) -> np.ndarray:
+        """The gradient of J in (log c, alpha)."""
+        return self._slopes(objective, scalars, law)[0]
 
-    def _moved(self, law: Law, alpha_step: float, log_step: float) -> Law:
-        alpha = min(max(law.alpha + alpha_step, self.low), self.high)
+    def hessian(self, objective: Objective, scalars, law: Law) -> np.ndarray:
+        """The Hessian of J in (log c, alpha)."""
+        cross = scalars[SCALE_SHAPE]
+        shape = scalars[SHAPE_SHAPE] + objective.total * log_partition_curvature(law.alpha)
+        return np.array([[scalars[SCALE_SCALE], cross], [cross, shape]])
+
+    def moved(self, law: Law, step) -> Law:
+        """The law after a step in (log c, alpha), inside the bounds; alpha = 2 is only approached."""
+        alpha = min(max(law.alpha + float(step[1]), self.low), self.high)
         if alpha == 2.0 != law.alpha:
             alpha = law.alpha + 0.75 * (2.0 - law.alpha)
-        return Law(alpha, max(law.c * float(np.exp(log_step)), self.c_min))
+        return Law(alpha, max(law.c * float(np.exp(step[0])), self.c_min))
 
-    def _direction(self, objective: Objective, sums, law: Law) -> tuple[float, float]:
-        """Newton's step in (alpha, log c), within a trust region; alpha alone is left where a bound holds it."""
-        s = sums.scalars
-        scale_slope, scale_scale = objective.dof - s[SCALE], max(s[SCALE_SCALE], 1e-3 * objective.dof)
-        if law.alpha == 2.0 or np.isinf(law.alpha) or self.low == self.high:
-            return 0.0, float(np.clip(-scale_slope / scale_scale, -1.0, 1.0))
-        shape_slope = objective.total * self._shape_slope(objective, sums, law)
-        cross = s[SCALE_SHAPE]
-        curvature = s[SHAPE_SHAPE] + objective.total * log_partition_curvature(law.alpha) - cross**2 / scale_scale
-        profile_slope = shape_slope - cross * scale_slope / scale_scale
-        reach = 0.5 * (1.0 + law.alpha)
-        alpha_step = -profile_slope / curvature if curvature > 0.0 else -np.copysign(reach, profile_slope)
-        alpha_step = float(np.clip(alpha_step, -reach, reach))
-        alpha_step = min(max(law.alpha + alpha_step, self.low), self.high) - law.alpha
-        return alpha_step, float(np.clip(-(scale_slope + cross * alpha_step) / scale_scale, -1.0, 1.0))
+    def shortened(self, law: Law, step) -> float:
+        """The fraction of a step in (log c, alpha) that stays where the model of J is trusted."""
+        reach = np.array([1.0, 0.5 * (1.0 + law.alpha)])
+        return float(min(1.0, (reach / np.maximum(np.abs(step), 1e-300)).min()))
+
+    def least_squares(self, objective: Objective, scalars, law: Law) -> Law | None:
+        """Alpha = 2 with its best c, where alpha may be 2 and no larger."""
+        if self.high != 2.0 or objective.dof <= 0.0:
+            return None
+        return Law(2.0, self.least_squares_c(objective, scalars, law))
+
+    def least_squares_value(self, objective: Objective, law: Law) -> float:
+        """J there: Σ s r² / (2 c²) is (S - d) / 2."""
+        return 0.5 * objective.dof + objective.normaliser(law)
+
+    def least_squares_c(self, objective: Objective, scalars, law: Law) -> float:
+        """The best c at alpha = 2, given sums in units of law.c."""
+        if objective.dof <= 0.0:
+            return self.c_min
+        return max(law.c * float(np.sqrt(scalars[SQUARES] / objective.dof)), self.c_min)
+
+    def _slopes(self, objective: Objective, scalars, law: Law) -> tuple[np.ndarray, np.ndarray]:
+        """The gradient in (log c, alpha), and which of the two is held."""
+        scale = objective.dof - scalars[SCALE]
+        apart = law.alpha == 2.0 or np.isinf(law.alpha)
+        shape = 0.0 if apart else scalars[SHAPE] + objective.total * log_partition_slope(law.alpha)
+        at_bound = (law.alpha <= self.low and shape >= 0.0) or (law.alpha >= self.high and shape <= 0.0)
+        scale_held = objective.dof <= 0.0 or (self.at_floor(law) and scale >= 0.0)
+        return np.array([scale, shape]), np.array([scale_held, apart or at_bound])
+
+    def _profile(self, objective: Objective, residuals, laws: list[Law]) -> tuple[list[Law], np.ndarray]:
+        """Each law with the c that Σ s z w = S - d asks for, and J there.
+
+        z w grows with z for alpha >= 0, so Newton's method in log c has one root. All laws share each pass.
+        """
+        log_c = np.log([law.c for law in laws])
+        least = np.log(self.c_min)
+        for _ in range(40):
+            scalars, values = objective.line2(residuals, laws)
+            curvature = np.maximum(scalars[:, SCALE_SCALE], 1e-3 * objective.dof)
+            step = np.clip((scalars[:, SCALE] - objective.dof) / curvature, -2.0, 2.0)
+            moved = np.maximum(log_c + step, least)
+            if np.abs(moved - log_c).max() < 1e-3:
+                return laws, values
+            log_c = moved
+            laws = [Law(law.alpha, max(float(np.exp(at)), self.c_min)) for law, at in zip(laws, log_c, strict=True)]
+        return laws, values
+
+    def _newton(self, objective: Objective, residuals, law: Law, scalars, value: float) -> tuple[Law, float]:
+        step = self._direction(objective, scalars, law)
+        noise = 8.0 * _EPS * (abs(value) + objective.total)
+        for _ in range(_MAX_HALVINGS):
+            trial = self.moved(law, step)
+            if trial == law:
+                break
+            change = float(objective.line2(residuals, [trial])[1][0]) - value
+            # a step whose gain drowns in the rounding of J is Newton's last digits
+            if change <= 0.0 or (np.abs(step).sum() < 1e-6 and change <= noise):
+                return trial, value + change
+            step = 0.5 * step
+        return law, value
+
+    def _direction(self, objective: Objective, scalars, law: Law) -> np.ndarray:
+        """Newton's step in (log c, alpha), within the trusted region; alpha stays where a bound holds it."""
+        (scale, shape), held = self._slopes(objective, scalars, law)
+        curvature = max(scalars[SCALE_SCALE], 1e-3 * objective.dof)
+        alpha_step = cross = 0.0
+        if not held[1]:
+            hessian = self.hessian(objective, scalars, law)
+            cross = hessian[0, 1]
+            profile = hessian[1, 1] - cross**2 / curvature
+            slope = shape - cross * scale / curvature
+            reach = 0.5 * (1.0 + law.alpha)
+            alpha_step = (
+                float(np.clip(-slope / profile, -reach, reach)) if profile > 0.0 else -np.copysign(reach, slope)
+            )
+            alpha_step = min(max(law.alpha + alpha_step, self.low), self.high) - law.alpha
+        return np.array([np.clip(-(scale + cross * alpha_step) / curvature, -1.0, 1.0), alpha_step])

@@ -5,6 +5,8 @@ The level sets of the loss give one integral for every alpha, without a table. W
     Z = 2 ∫_0^∞ X(t) exp(-t) dt,        X(t)² = b ((1 + alpha t / b)^(2/alpha) - 1),   b = |alpha - 2|
     Z' = -2 ∫_0^∞ rho_alpha(X(t)) / psi(X(t)) exp(-t) dt
 
+    Z'' = 2 ∫_0^∞ (rho_alpha² - rho_alpha_alpha) / psi exp(-t) dt
+
 and the trapezoid rule in log t converges geometrically: the integrand is analytic in a strip about the real line.
 The law is thus a scale mixture of uniforms: t with density proportional to X(t) exp(-t), x uniform in [-X(t), X(t)].
 """
@@ -13,6 +15,7 @@ import math
 
 from sklearn_robust._loss.jit import jit
 from sklearn_robust._loss.rho import LARGE_ALPHA, SMALL_ALPHA, psi, rho_alpha
+from sklearn_robust._loss.terms import all_terms
 
 # Nodes of the trapezoid rule in log t.
 STEP = 0.2
@@ -65,3 +68,21 @@ def log_partition_slope(alpha):
         partition += x * mass
         slope -= rho_alpha(x, alpha, 1.0) / psi(x, alpha, 1.0) * mass
     return slope / partition
+
+
+@jit
+def log_partition_curvature(alpha):
+    """d² log Z / d alpha², finite alpha other than 2; to the few digits that steer a Newton step."""
+    partition = 0.0
+    first = 0.0
+    second = 0.0
+    for k in range(COUNT):
+        log_t = FIRST + STEP * k
+        t = math.exp(log_t)
+        x = inverse_rho(t, alpha)
+        _, weight, _, _, slope, slope_alpha = all_terms(x, alpha)
+        mass = math.exp(log_t - t)
+        partition += x * mass
+        first -= slope / (x * weight) * mass
+        second += (slope * slope - slope_alpha) / (x * weight) * mass
+    return second / partition - (first / partition) ** 2

@@ -35,18 +35,20 @@ class Rows:
         """S, the sum of the sample weights."""
         return float(self.weights.sum()) if self.weights.size else float(len(self))
 
+    @property
+    def _n_chunks(self) -> int:
+        return -(-len(self) // CHUNK)
+
     def _map(self, task) -> None:
         """Task(chunk, first, last) for all chunks."""
-        n_chunks = -(-len(self) // CHUNK)
-        run_all(lambda chunk: task(chunk, chunk * CHUNK, min((chunk + 1) * CHUNK, len(self))), n_chunks)
+        run_all(lambda chunk: task(chunk, chunk * CHUNK, min((chunk + 1) * CHUNK, len(self))), self._n_chunks)
 
     def _map_sum(self, task, n_coefs: int) -> Sums:
         """Task(first, last, scalars, score, cross, gram) over all chunks, added up in their order."""
-        n_chunks = -(-len(self) // CHUNK)
         shapes = ((N_SCALARS,), (n_coefs,), (2, n_coefs), (n_coefs, n_coefs))
-        parts = [np.zeros((n_chunks, *shape)) for shape in shapes]
+        parts = [np.zeros((self._n_chunks, *shape)) for shape in shapes]
         self._map(lambda chunk, first, last: task(first, last, *(part[chunk] for part in parts)))
-        scalars, score, cross, lower = (part[0] if n_chunks == 1 else part.sum(axis=0) for part in parts)
+        scalars, score, cross, lower = (part[0] if self._n_chunks == 1 else part.sum(axis=0) for part in parts)
         return Sums(scalars, score, cross, lower + np.tril(lower, -1).T)
 
     def _sweep(self, theta, alpha: float, c: float, want: int, learn_shape: bool, residuals) -> Sums:
@@ -76,13 +78,15 @@ class Rows:
         """X'SX (q, q), of the sample weights alone, in working units."""
         return self.sweep(np.zeros(self.frame.n_coefs), 2.0, 1.0, cpu.PLAIN_GRAM).gram
 
-    def residual_sums(self, residuals, alpha: float, c: float, learn_shape: bool) -> Sums:
-        """The scalars of known residuals: X is not read."""
-
-        def task(first, last, scalars, score, cross, gram):
-            cpu.residual_sums(residuals, self.weights, alpha, c, learn_shape, first, last, scalars)
-
-        return self._map_sum(task, 0)
+    def residual_sums(self, residuals, alpha, c, learn_shape: bool) -> np.ndarray:
+        """The scalars (k, 7) of known residuals (n,) at laws alpha, c (k,): X is not read."""
+        parts = np.zeros((self._n_chunks, len(alpha), N_SCALARS))
+        self._map(
+            lambda chunk, first, last: cpu.residual_sums(
+                residuals, self.weights, alpha, c, learn_shape, first, last, parts[chunk]
+            )
+        )
+        return parts.sum(axis=0)
 
     def loss_weights(self, theta, alpha: float, c: float) -> np.ndarray:
         """The weight of the loss at each row (n,)."""

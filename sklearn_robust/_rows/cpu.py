@@ -152,17 +152,18 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
 
 @jit
 def residual_sums(residuals, weights, alpha, c, learn_shape, first, last, scalars):
-    """The scalars of known residuals."""
+    """The scalars (k, 7) of known residuals at k laws."""
     terms = np.empty((vector.N_BUFFERS, BLOCK))
     u = np.empty(BLOCK)
     s = np.empty(BLOCK)
     for start in range(first, last, BLOCK):
         m = min(BLOCK, last - start)
         _sample_weights(weights, start, m, s)
-        for i in range(m):
-            u[i] = residuals[start + i] / c
-        vector.fill_terms(u, m, alpha, learn_shape, terms)
-        _add_scalars(u, s, m, learn_shape, terms, scalars)
+        for k in range(alpha.size):
+            for i in range(m):
+                u[i] = residuals[start + i] / c[k]
+            vector.fill_terms(u, m, alpha[k], learn_shape, terms)
+            _add_scalars(u, s, m, learn_shape and alpha[k] != 2.0, terms, scalars[k])
 
 
 @jit

@@ -1,0 +1,128 @@
+"""Newton's method, jointly in the coefficients, log c and alpha.
+
+The Hessian comes from the same pass as the gradient; where rows are many, only the first ones are asked for, and BFGS
+updates of the inverse turn gradient-only passes into further digits. A step that does not lower J is halved;
+where that does not help, or the Hessian is indefinite, IRLS takes the step. At alpha = 2 a step is least squares.
+With a ridge penalty the law has an objective of its own, and moves after the coefficients.
+"""
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotri
+
+from sklearn_robust._fit.irls import IRLS
+from sklearn_robust._fit.objective import Objective, Point
+from sklearn_robust._rows import cpu
+
+_MAX_HALVINGS = 4
+# Below this many entries of X a pass costs no more than the algebra between passes.
+_FEW_ENTRIES = 200_000
+_MANY_COLUMNS = 60
+_POOR_GAIN = 0.2
+
+
+class Newton:
+    """The step of Newton's method, and the inverse Hessian it keeps while gradients alone are asked for."""
+
+    wants = cpu.HESSIAN
+
+    def __init__(self):
+        self._inverse: np.ndarray | None = None
+        self._free = -1
+        self._hessians = 0
+        self._before: tuple[np.ndarray, np.ndarray] | None = None
+
+    def step(self, objective: Objective, policy, point: Point) -> Point:
+        """The next coefficients and law."""
+        if point.law.alpha == 2.0:
+            self._inverse = None
+            theta = point.theta - point.law.c * (objective.inverse @ point.gradient)
+            following = objective.at(theta, point.law, cpu.SCORE)
+            return objective.with_scale(following, policy.least_squares_c(objective, following.sums.scalars, point.law))
+        apart = policy.learns and objective.penalty.any()
+        free = 0 if apart else policy.free(objective, point)
+        if point.want != cpu.HESSIAN and (self._inverse is None or free != self._free):
+            point = objective.at(point.theta, point.law, cpu.HESSIAN)
+        gradient = self._gradient(objective, policy, point, free)
+        position = np.concatenate((point.theta, [np.log(point.law.c), point.law.alpha][:free]))
+        self._update(objective, policy, point, free, position, gradient)
+        following = self._descend(objective, policy, point, free, gradient)
+        if following is None:
+            self._inverse = self._before = None
+            theta = IRLS().coefficients(objective, objective.at(point.theta, point.law, cpu.GRAM))
+            return objective.at(theta, policy.step(objective, theta, point.law), self.wants)
+        if apart:
+            return objective.at(following.theta, policy.step(objective, following.theta, point.law), self.wants)
+        self._before = (position, gradient)
+        square = policy.least_squares(objective, following.sums.scalars, following.law)
+        if square and policy.least_squares_value(objective, square) <= objective.value(following):
+            return objective.at(following.theta, square, cpu.SCORE)
+        return following
+
+    def _gradient(self, objective: Objective, policy, point: Point, free: int) -> np.ndarray:
+        law_slopes = policy.slopes(objective, point.sums.scalars, point.law)[:free] if free else []
+        return np.concatenate((point.gradient / point.law.c, law_slopes))
+
+    def _update(self, objective: Objective, policy, point: Point, free: int, position, gradient) -> None:
+        """The inverse Hessian at a point: computed where the pass brought it, else updated."""
+        self._free = free
+        if point.want == cpu.HESSIAN:
+            self._hessians += 1
+            self._inverse = self._invert(objective, policy, point, free)
+        elif self._inverse is not None and self._before is not None:
+            if np.abs(gradient).max() > _POOR_GAIN * np.abs(self._before[1]).max():
+                self._hessians = 0
+            move, change = position - self._before[0], gradient - self._before[1]
+            along = float(move @ change)
+            if along > 1e-10 * float(np.linalg.norm(move) * np.linalg.norm(change)):
+                image = self._inverse @ change
+                stretch = (1.0 + float(change @ image) / along) / along
+                self._inverse = (
+                    self._inverse
+                    + stretch * np.outer(move, move)
+                    - (np.outer(move, image) + np.outer(image, move)) / along
+                )
+
+    def _invert(self, objective: Objective, policy, point: Point, free: int) -> np.ndarray | None:
+        q, c = len(point.theta), point.law.c
+        matrix = np.empty((q + free, q + free))
+        matrix[:q, :q] = (point.sums.gram + np.diag(objective.penalty)) / c**2
+        matrix[q:, :q] = point.sums.cross[:free] / c
+        if free:
+            matrix[q:, q:] = policy.hessian(objective, point.sums.scalars, point.law)[:free, :free]
+        diagonal = np.diag(matrix)
+        if not (diagonal > 0.0).all():
+            return None
+        factor = 1.0 / np.sqrt(diagonal)
+        cholesky, info = dpotrf(matrix * factor * factor[:, None], lower=1)
+        if info != 0 or np.diag(cholesky).min() ** 2 < 1e-12:
+            return None
+        inverse = np.tril(dpotri(cholesky, lower=1)[0])
+        return (inverse + np.tril(inverse, -1).T) * factor * factor[:, None]
+
+    def _descend(self, objective: Objective, policy, point: Point, free: int, gradient) -> Point | None:
+        if self._inverse is None:
+            return None
+        q = len(point.theta)
+        step = -(self._inverse @ gradient)
+        slope = float(step @ gradient)
+        value = objective.value(point)
+        noise = 8.0 * np.finfo(float).eps * (abs(value) + objective.total)
+        law_step = np.zeros(2)
+        law_step[:free] = step[q:]
+        length = policy.shortened(point.law, law_step) if free else 1.0
+        for _ in range(_MAX_HALVINGS):
+            law = policy.moved(point.law, length * law_step) if free else point.law
+            following = objective.at(point.theta + length * step[:q], law, self._next_want(objective, point))
+            change = objective.value(following) - value
+            if change <= 0.0 or (-slope <= noise and change <= noise):
+                return following
+            length *= 0.5
+        return None
+
+    def _next_want(self, objective: Objective, point: Point) -> int:
+        q = len(point.theta)
+        if len(objective.rows) * q <= _FEW_ENTRIES:
+            return cpu.HESSIAN
+        if self._hessians < (1 if q > _MANY_COLUMNS else 2):
+            return cpu.HESSIAN
+        return cpu.SCORE
