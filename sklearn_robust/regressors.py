@@ -4,12 +4,9 @@ import numpy as np
 
 from sklearn_robust import _checks
 from sklearn_robust._base import BaseRobustRegressor
+from sklearn_robust._fit.objective import NORMAL_QUARTILE, quartile
 from sklearn_robust._fit.shape_scale import Fixed, Learned
 from sklearn_robust._loss.efficiency import efficient_scale
-from sklearn_robust._loss.log_partition import log_partition
-from sklearn_robust._loss.tails import isf
-
-_NORMAL_QUARTILE = 0.6744897501960817
 
 _COMMON_PARAMETERS = """\
 fit_intercept : bool, default=True
@@ -260,4 +257,4 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
 
     def _clean_scale(self, rows, result) -> float:
         # the quartile of the fitted law, which is that of a Gaussian of this scale
-        return self.c_ * isf(0.25, self.alpha_, log_partition(self.alpha_)) / _NORMAL_QUARTILE
+        return self.c_ * quartile(self.alpha_) / NORMAL_QUARTILE

@@ -15,6 +15,7 @@ import numpy as np
 
 from sklearn_robust._fit.ridge import Inverse
 from sklearn_robust._loss import log_partition as partition
+from sklearn_robust._loss.tails import isf
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.sums import LOSS, Sums
 
@@ -30,6 +31,13 @@ class Law(NamedTuple):
 log_partition = lru_cache(maxsize=1024)(partition.log_partition)
 log_partition_slope = lru_cache(maxsize=1024)(partition.log_partition_slope)
 log_partition_curvature = lru_cache(maxsize=1024)(partition.log_partition_curvature)
+NORMAL_QUARTILE = 0.6744897501960817
+
+
+@lru_cache(maxsize=1024)
+def quartile(alpha: float) -> float:
+    """The upper quartile of the standard law."""
+    return isf(0.25, alpha, log_partition(alpha))
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh, solve_triangular
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg import eigh
+from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 
 # Directions whose share of the equilibrated gram is below this are undetermined by the rows.
 _RANK_TOL = 64 * np.finfo(float).eps
@@ -48,8 +48,7 @@ class Inverse:
         """The largest diagonal entry of the inverse."""
         if self.vectors is not None:
             return float((self.factor**2 * (self.vectors**2 / self.values).sum(axis=1)).max(initial=0.0))
-        lower = solve_triangular(self.cholesky, np.eye(len(self.factor)), lower=True)
-        return float((self.factor**2 * (lower**2).sum(axis=0)).max())
+        return float((self.factor**2 * np.diag(dpotri(self.cholesky, lower=1)[0])).max())
 
     def project(self, theta) -> np.ndarray:
         """The part of theta (q,) that the rows determine."""

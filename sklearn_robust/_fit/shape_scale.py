@@ -10,16 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklearn_robust._fit.objective import (
+    NORMAL_QUARTILE,
     Law,
     Objective,
     Point,
     log_partition_curvature,
     log_partition_slope,
+    quartile,
 )
 from sklearn_robust._rows.sums import SCALE, SCALE_SCALE, SCALE_SHAPE, SHAPE, SHAPE_SHAPE, SQUARES
 
 _GRID = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 6.0)
-_GRID_ROWS = 2000
+_PROFILE_TOL = 0.02
 _MAX_HALVINGS = 30
 _EPS = np.finfo(float).eps
 
@@ -87,7 +89,9 @@ class Learned:
             return Law(self.high, self.c_min)
         grid = sorted({min(max(alpha, self.low), self.high) for alpha in (*_GRID, self.low, self.high)})
         residuals = objective.rows.residuals(theta)
-        laws, values = self._profile(objective, residuals, [Law(alpha, max(scale, self.c_min)) for alpha in grid])
+        # the c that puts the quartile of the law where a Gaussian of this scale has it
+        laws = [Law(alpha, max(scale * NORMAL_QUARTILE / quartile(alpha), self.c_min)) for alpha in grid]
+        laws, values = self._profile(objective, residuals, laws)
         return laws[int(np.argmin(values))]
 
     def clip(self, law: Law) -> Law:
@@ -116,7 +120,8 @@ class Learned:
         nearest = max(5.0 * objective.n_coefs / objective.total, 1e-3)
         gaps = [gap for gap in (nearest * 4.0**k for k in range(6)) if 2.0 - gap > self.low]
         residuals = objective.rows.residuals(point.theta)
-        others = [Law(2.0 - gap, law.c) for gap in (*gaps, 2.0 - self.low)]
+        alphas = [2.0 - gap for gap in (*gaps, 2.0 - self.low)]
+        others = [Law(alpha, law.c * NORMAL_QUARTILE / quartile(alpha)) for alpha in alphas]
         laws, values = self._profile(objective, residuals, others)
         best = int(np.argmin(values))
         value = objective.value(point)
@@ -191,7 +196,7 @@ class Learned:
             curvature = np.maximum(scalars[:, SCALE_SCALE], 1e-3 * objective.dof)
             step = np.clip((scalars[:, SCALE] - objective.dof) / curvature, -2.0, 2.0)
             moved = np.maximum(log_c + step, least)
-            if np.abs(moved - log_c).max() < 1e-3:
+            if np.abs(moved - log_c).max() < _PROFILE_TOL:
                 return laws, values
             log_c = moved
             laws = [Law(law.alpha, max(float(np.exp(at)), self.c_min)) for law, at in zip(laws, log_c, strict=True)]

@@ -44,12 +44,12 @@ def s_estimate(objective: Objective, random_state) -> Start:
     some = _sample(objective.rows, max(1000, 40 * q), rng)
     few = _sample(some, max(200, 20 * q), rng)
     columns, y, weights = few.dense()
-    draws = _draw(rng, weights, (N_SUBSETS, q + min(2 * q, 20)))
+    draws = _draw(rng, weights, (N_SUBSETS, q + min(q, 10)))
     candidates, scales = screen_subsets(columns, y, weights, n_coefs, draws, N_KEPT, N_STEPS)
     if len(some) > len(few):
         columns, y, weights = some.dense()
     refined = [
-        refine_s(columns, y, weights, n_coefs, candidates[k], 50, 1e-7)
+        refine_s(columns, y, weights, n_coefs, candidates[k], 50, 1e-4)
         for k in np.argsort(scales, kind="stable")[:N_REFINED]
         if np.isfinite(scales[k])
     ]
@@ -85,6 +85,8 @@ def spread_index(n_rows: int, size: int, rng) -> np.ndarray:
 
 def _draw(rng, weights, size) -> np.ndarray:
     """Row numbers drawn with probability proportional to weight."""
+    if (weights == 1.0).all():
+        return (rng.uniform(size=size) * len(weights)).astype(np.intp)
     below = np.cumsum(weights)
     return np.searchsorted(below, rng.uniform(size=size) * below[-1], side="right").clip(max=len(weights) - 1)
 

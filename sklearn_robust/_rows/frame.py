@@ -29,8 +29,8 @@ class Frame:
         """Weighted mean and root mean square of the columns, weighted median and spread of y."""
         step = max(1, len(y) // _MANY_ROWS)
         X, y = X[::step], y[::step]
-        weights = weights[::step] if weights.size else np.ones(len(y))
-        share = weights / weights.sum()
+        weights = weights[::step]
+        share = weights / weights.sum() if weights.size else np.full(len(y), 1.0 / len(y))
         largest = np.abs(X).max(axis=0)
         unit = np.where(largest > 0, largest, 1.0)
         center = np.zeros(X.shape[1])
@@ -44,10 +44,9 @@ class Frame:
         scale = np.sqrt(share @ ((X - center) / unit) ** 2) * unit
         scale = np.where(spread > 0, scale, 1.0)
         center = np.where(spread > 0, center, X[0]) if fit_intercept else center
-        y_center = _median(y, share) if fit_intercept else 0.0
-        deviations = np.abs(y - y_center)
-        y_scale = _typical(deviations, share)
-        y_size = _typical(np.abs(y), share) if y_scale else 0.0
+        y_center = _median(y, weights) if fit_intercept else 0.0
+        y_scale = _typical(np.abs(y - y_center), weights)
+        y_size = _typical(np.abs(y), weights) if y_scale else 0.0
         return cls(center, scale, y_center, y_scale or 1.0, y_size, fit_intercept)
 
     @property
@@ -74,19 +73,22 @@ class Frame:
         return np.concatenate((np.zeros(int(self.fit_intercept)), strength / self.scale**2))
 
 
-def _median(values, share) -> float:
-    """Weighted median: the mean of the two middle values where the shares split evenly."""
+def _median(values, weights) -> float:
+    """Weighted median, of weights 1 if empty: the mean of the two middle values where the weights split evenly."""
+    if not weights.size:
+        return float(np.median(values))
     order = np.argsort(values, kind="stable")
-    below = np.cumsum(share[order])
-    low = order[np.searchsorted(below, 0.5 - 1e-12)]
-    high = order[min(int(np.searchsorted(below, 0.5 + 1e-12)), len(order) - 1)]
+    below = np.cumsum(weights[order])
+    half = 0.5 * below[-1]
+    low = order[np.searchsorted(below, half * (1.0 - 1e-12))]
+    high = order[min(int(np.searchsorted(below, half * (1.0 + 1e-12))), len(order) - 1)]
     return float(0.5 * values[low] + 0.5 * values[high])
 
 
-def _typical(sizes, share) -> float:
+def _typical(sizes, weights) -> float:
     """Median of non-negative sizes; of the positive ones where more than half are zero; 0 if all are."""
-    middle = _median(sizes, share)
+    middle = _median(sizes, weights)
     if middle > 0:
         return middle
     positive = sizes > 0
-    return _median(sizes[positive], share[positive] / share[positive].sum()) if positive.any() else 0.0
+    return _median(sizes[positive], weights[positive] if weights.size else weights) if positive.any() else 0.0

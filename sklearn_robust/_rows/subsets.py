@@ -236,12 +236,12 @@ def refine_s(Xt, y, weights, n_coefs, theta, max_steps, tol):
     current = theta.copy()
     _residuals(Xt, y, current, residuals)
     best = current.copy()
-    scale = m_scale(residuals, weights, n_coefs, 0.0, 1e-10)
+    scale = m_scale(residuals, weights, n_coefs, 0.0, 1e-6)
     for _ in range(max_steps):
         if scale == 0.0:
             break
         _improve(Xt, y, weights, scale, current, residuals, work)
-        smaller = m_scale(residuals, weights, n_coefs, scale, 1e-10)
+        smaller = m_scale(residuals, weights, n_coefs, scale, 1e-6)
         gain = scale - smaller
         if gain > 0.0:
             scale = smaller
