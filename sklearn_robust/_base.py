@@ -174,9 +174,14 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
             )
         elif not result.stop_reason.converged:
             gradient = result.history[-1].gradient
+            remedy = (
+                "raise c, lower alpha, or drop the row"
+                if result.stop_reason is StopReason.OVERFLOW
+                else "raise max_iter or tol, or look for columns that nearly depend on each other"
+            )
             warnings.warn(
-                f"{self.stop_reason_} It is {gradient:.1e} after {self.n_iter_} iterations, tol={self.tol:g}; raise "
-                "max_iter or tol, or look for columns that nearly depend on each other.",
+                f"{self.stop_reason_} The gradient is {gradient:.1e} after {self.n_iter_} iterations, "
+                f"tol={self.tol:g}; {remedy}.",
                 ConvergenceWarning,
                 stacklevel=3,
             )

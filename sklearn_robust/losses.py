@@ -296,11 +296,11 @@ def log_partition(alpha: ArrayLike, order: int = 0) -> Any:
     """
     if order not in (0, 1):
         raise ValueError(f"order must be 0 or 1. Got order={order!r}; pass 0 for log Z, 1 for its derivative.")
-    alpha, out = _as_float64("alpha", alpha)
+    shape, out = _as_float64("alpha", alpha)
     remedy = "there is no density for alpha < 0, as the loss is bounded; pass alpha >= 0"
-    _demand("alpha", alpha, alpha >= 0, "in [0, inf]", remedy)
+    _demand("alpha", shape, shape >= 0, "in [0, inf]", remedy)
     with np.errstate(all="ignore"):
-        return (_log_partition_slope if order else _log_partition)(alpha).astype(out)[()]
+        return (_log_partition_slope if order else _log_partition)(shape).astype(out)[()]
 
 
 def _scipy_rows(z, alpha):
@@ -342,7 +342,7 @@ def scipy_loss(alpha: float) -> Callable[[np.ndarray], np.ndarray]:
     >>> round(float(fit.x[0]), 2)
     1.0
     """
-    alpha = _shape(alpha)
-    if alpha.ndim:
-        raise ValueError(f"alpha must be one number. Got an array of shape {alpha.shape}; make one loss for each.")
-    return partial(_scipy_rows, alpha=float(alpha))
+    shape = _shape(alpha)
+    if shape.ndim:
+        raise ValueError(f"alpha must be one number. Got an array of shape {shape.shape}; make one loss for each.")
+    return partial(_scipy_rows, alpha=float(shape))

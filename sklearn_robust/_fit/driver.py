@@ -16,7 +16,7 @@ from sklearn_robust._fit.newton import Newton
 from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.ridge import Inverse, effective_dof
-from sklearn_robust._fit.start import find_start, spread_index
+from sklearn_robust._fit.start import find_start, ols, spread_index
 from sklearn_robust._rows.blocks import Rows
 
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
@@ -69,7 +69,9 @@ def _begin(objective: Objective, policy, settings: Settings) -> tuple[np.ndarray
         found = fit(part, policy, coarse, None, _silent).point
         return found.theta, found.law
     start = find_start(objective, settings.init, settings.random_state)
-    return start.theta, policy.start(objective, start.theta, start.scale)
+    law = policy.start(objective, start.theta, start.scale)
+    # beyond alpha = 2 the loss is convex, and grows so fast that only least squares is near its optimum
+    return (ols(objective).theta if not policy.learns and law.alpha > 2.0 else start.theta), law
 
 
 def _silent(iteration: int, record: Record) -> None:
@@ -84,6 +86,8 @@ def iterate(objective: Objective, policy, solver, theta, law: Law, max_iter: int
     while True:
         history.append(_record(objective, policy, point))
         report(len(history) - 1, history[-1])
+        if not (np.isfinite(history[-1].objective) and np.isfinite(history[-1].gradient)):
+            return point, history, StopReason.OVERFLOW
         reason = _stop(history, tol, rounding)
         if reason is not None:
             released = policy.release(objective, point)

@@ -87,8 +87,19 @@ class Newton:
         matrix = np.empty((q + free, q + free))
         matrix[:q, :q] = (point.sums.gram + np.diag(objective.penalty)) / c**2
         matrix[q:, :q] = point.sums.cross[:free] / c
+        matrix[:q, q:] = matrix[q:, :q].T
         if free:
             matrix[q:, q:] = policy.hessian(objective, point.sums.scalars, point.law)[:free, :free]
+        basis = objective.inverse.basis
+        if basis is not None:  # only the directions that the rows determine
+            full = np.zeros((q + free, basis.shape[1] + free))
+            full[:q, : basis.shape[1]] = basis
+            full[q:, basis.shape[1] :] = np.eye(free)
+            inverse = self._positive_inverse(full.T @ matrix @ full)
+            return None if inverse is None else full @ inverse @ full.T
+        return self._positive_inverse(matrix)
+
+    def _positive_inverse(self, matrix) -> np.ndarray | None:
         diagonal = np.diag(matrix)
         if not (diagonal > 0.0).all():
             return None

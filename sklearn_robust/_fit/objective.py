@@ -109,4 +109,5 @@ class Objective:
         """Sums over known residuals (n,) at each of k laws: scalars (k, 7), and line 2 (k,)."""
         alpha, c = np.array(laws, dtype=float).T.copy()
         scalars = self.rows.residual_sums(residuals, alpha, c, self.learns)
-        return scalars, scalars[:, LOSS] + [self.normaliser(law) for law in laws]
+        values = scalars[:, LOSS] + [self.normaliser(law) for law in laws]
+        return scalars, np.where(np.isnan(values), np.inf, values)

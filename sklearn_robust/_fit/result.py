@@ -17,12 +17,13 @@ class StopReason(Enum):
     EXACT = "More than half of the rows lie exactly on the fit: the scale reached its floor c_min."
     INTERPOLATED = "There are no more rows than coefficients: the fit passes through every row."
     MAX_ITER = "max_iter was reached before the gradient fell below tol."
+    OVERFLOW = "The loss of some residual overflows: alpha and c make this row too costly to fit."
     STALLED = "No step lowered the objective any more, while the gradient was above tol."
 
     @property
     def converged(self) -> bool:
         """Whether the fit is an optimum."""
-        return self not in (StopReason.MAX_ITER, StopReason.STALLED)
+        return self not in (StopReason.MAX_ITER, StopReason.OVERFLOW, StopReason.STALLED)
 
 
 class Record(NamedTuple):

@@ -50,6 +50,11 @@ class Inverse:
             return float((self.factor**2 * (self.vectors**2 / self.values).sum(axis=1)).max(initial=0.0))
         return float((self.factor**2 * np.diag(dpotri(self.cholesky, lower=1)[0])).max())
 
+    @property
+    def basis(self) -> np.ndarray | None:
+        """A basis (q, rank) of what the rows determine, where that is not everything."""
+        return None if self.vectors is None else self.factor[:, None] * self.vectors
+
     def project(self, theta) -> np.ndarray:
         """The part of theta (q,) that the rows determine."""
         if self.vectors is None:

@@ -194,7 +194,9 @@ class Learned:
         for _ in range(40):
             scalars, values = objective.line2(residuals, laws)
             curvature = np.maximum(scalars[:, SCALE_SCALE], 1e-3 * objective.dof)
-            step = np.clip((scalars[:, SCALE] - objective.dof) / curvature, -2.0, 2.0)
+            with np.errstate(invalid="ignore"):
+                step = np.clip((scalars[:, SCALE] - objective.dof) / curvature, -2.0, 2.0)
+            step = np.nan_to_num(step, nan=2.0)  # inf / inf: sums that overflow ask for a larger c
             moved = np.maximum(log_c + step, least)
             if np.abs(moved - log_c).max() < _PROFILE_TOL:
                 return laws, values

@@ -17,6 +17,7 @@ from sklearn_robust._rows.subsets import refine_s, screen_subsets
 # Subsets drawn, those that take N_STEPS steps, and those of these that are iterated to the end.
 N_SUBSETS, N_KEPT, N_STEPS, N_REFINED = 200, 8, 2, 2
 _SORTED_ROWS = 20_000
+_ROUGH, _FINE = 1e-4, 1e-8
 _EPS = np.finfo(float).eps
 
 
@@ -48,8 +49,9 @@ def s_estimate(objective: Objective, random_state) -> Start:
     candidates, scales = screen_subsets(columns, y, weights, n_coefs, draws, N_KEPT, N_STEPS)
     if len(some) > len(few):
         columns, y, weights = some.dense()
+    tol = _ROUGH if objective.learns else _FINE  # a scale that is held is worth its last digits
     refined = [
-        refine_s(columns, y, weights, n_coefs, candidates[k], 50, 1e-4)
+        refine_s(columns, y, weights, n_coefs, candidates[k], 100, tol)
         for k in np.argsort(scales, kind="stable")[:N_REFINED]
         if np.isfinite(scales[k])
     ]

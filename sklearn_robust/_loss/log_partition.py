@@ -80,9 +80,9 @@ def log_partition_curvature(alpha):
         log_t = FIRST + STEP * k
         t = math.exp(log_t)
         x = inverse_rho(t, alpha)
-        _, weight, _, _, slope, slope_alpha = all_terms(x, alpha)
+        _, _, pull, _, _, slope, slope_alpha = all_terms(x, alpha)
         mass = math.exp(log_t - t)
         partition += x * mass
-        first -= slope / (x * weight) * mass
-        second += (slope * slope - slope_alpha) / (x * weight) * mass
+        first -= slope / pull * mass
+        second += (slope * slope - slope_alpha) / pull * mass
     return second / partition - (first / partition) ** 2

@@ -6,7 +6,7 @@ errors are absolute, a few ulps, which is what a sum over rows needs, where thos
     q = z / (b + z),   D = L - q,   t = alpha L / 2,   g = exp(t) = (1 + r) w,   E_k = ∫_0^1 u^k exp(t u) du,
 
     rho                  = (b/2) L E_0                   psi_prime c²  = w (1 + (alpha - 2) q)
-    d weight / d alpha   = w D / 2
+    pull                 = u w, also where w underflows      d pull / d alpha = pull D / 2
     rho_alpha            = (s/2) (g D - L² E_1)
     rho_alpha_alpha      = (s/2) (g D t' + g D' - 2 L L' E_1 - L² E_2 t'),   L' = -s q / b,   D' = -s q² / b
 """
@@ -14,7 +14,7 @@ errors are absolute, a few ulps, which is what a sum over rows needs, where thos
 import math
 
 from sklearn_robust._loss.jit import jit
-from sklearn_robust._loss.rho import LARGE_ALPHA, log_weight, psi_prime, rho, rho_alpha
+from sklearn_robust._loss.rho import LARGE_ALPHA, log1p_ratio, log_weight, psi, psi_prime, rho, rho_alpha
 
 # Below this |alpha| the integrals E_k are summed as series in t, good while |t| < 2.
 SERIES_ALPHA = 0.05
@@ -48,8 +48,8 @@ def coef_terms(z, log1p_r, w, e0, alpha, b):
 
 
 @jit
-def shape_terms(z, log1p_r, w, g, e1, e2, alpha, b):
-    """d weight / d alpha, rho_alpha and d rho_alpha / d alpha."""
+def shape_terms(z, log1p_r, pull, g, e1, e2, alpha, b):
+    """d pull / d alpha, rho_alpha and d rho_alpha / d alpha."""
     sign = math.copysign(1.0, alpha - 2.0)
     q = z / (b + z)
     d = log1p_r - q
@@ -57,26 +57,28 @@ def shape_terms(z, log1p_r, w, g, e1, e2, alpha, b):
     t_slope = 0.5 * (log1p_r + alpha * log_slope)
     slope = g * d - log1p_r * log1p_r * e1
     curvature = g * (d * t_slope - sign * q * q / b) - log1p_r * (2.0 * log_slope * e1 + log1p_r * e2 * t_slope)
-    return 0.5 * w * d, 0.5 * sign * slope, 0.5 * sign * curvature
+    return 0.5 * pull * d, 0.5 * sign * slope, 0.5 * sign * curvature
 
 
 @jit
 def all_terms(u, alpha):
-    """(rho, weight, curvature, d weight / d alpha, rho_alpha, d rho_alpha / d alpha) at any u and alpha.
+    """(rho, weight, pull, curvature, d pull / d alpha, rho_alpha, d rho_alpha / d alpha) at any u and alpha.
 
     The slow way, with libm, for what vector code leaves out. At alpha = 2 and ±inf the last three are 0.
     """
     z = u * u
     if alpha == 2.0:
-        return 0.5 * z, 1.0, 1.0, 0.0, 0.0, 0.0
+        return 0.5 * z, 1.0, u, 1.0, 0.0, 0.0, 0.0
     w = math.exp(log_weight(u, alpha))
     if abs(alpha) > LARGE_ALPHA or abs(u) > _LARGE_U:
-        return rho(u, alpha, 1.0), w, psi_prime(u, alpha, 1.0), 0.0, rho_alpha(u, alpha, 1.0), 0.0
+        pull = psi(u, alpha, 1.0)
+        d = log1p_ratio(u, abs(alpha - 2.0)) - 1.0 if abs(alpha) <= LARGE_ALPHA else 0.0
+        return rho(u, alpha, 1.0), w, pull, psi_prime(u, alpha, 1.0), 0.5 * pull * d, rho_alpha(u, alpha, 1.0), 0.0
     b = abs(alpha - 2.0)
     log1p_r = math.log1p(z / b)
     t = 0.5 * alpha * log1p_r
     g = math.exp(t)
     e0, e1, e2 = integrals(t, g) if abs(t) > 0.5 else integrals_by_series(t, g)
     loss, curvature = coef_terms(z, log1p_r, w, e0, alpha, b)
-    w_alpha, slope, slope_alpha = shape_terms(z, log1p_r, w, g, e1, e2, alpha, b)
-    return loss, w, curvature, w_alpha, slope, slope_alpha
+    pull_alpha, slope, slope_alpha = shape_terms(z, log1p_r, u * w, g, e1, e2, alpha, b)
+    return loss, w, u * w, curvature, pull_alpha, slope, slope_alpha

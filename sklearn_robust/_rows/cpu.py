@@ -78,10 +78,10 @@ def _add_scalars(u, s, m, learn_shape, terms, scalars):
     """Add a block to the scalars."""
     loss = scale = scale_scale = squares = 0.0
     for i in range(m):
-        zw = u[i] * (u[i] * terms[vector.WEIGHT, i])
+        zw = u[i] * terms[vector.PULL, i]
         loss += s[i] * terms[vector.LOSS, i]
         scale += s[i] * zw
-        scale_scale += s[i] * (zw + u[i] * (u[i] * terms[vector.CURVATURE, i]))
+        scale_scale += s[i] * (zw + u[i] * terms[vector.STRETCH, i])
         squares += s[i] * (u[i] * u[i])
     scalars[LOSS] += loss
     scalars[SCALE] += scale
@@ -91,7 +91,7 @@ def _add_scalars(u, s, m, learn_shape, terms, scalars):
         shape = scale_shape = shape_shape = 0.0
         for i in range(m):
             shape += s[i] * terms[vector.SHAPE, i]
-            scale_shape -= s[i] * (u[i] * (u[i] * terms[vector.WEIGHT_ALPHA, i]))
+            scale_shape -= s[i] * (u[i] * terms[vector.PULL_ALPHA, i])
             shape_shape += s[i] * terms[vector.SHAPE_SHAPE, i]
         scalars[SHAPE] += shape
         scalars[SCALE_SHAPE] += scale_shape
@@ -112,8 +112,8 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
     intercept = q - center.size
     xt = np.empty((q, BLOCK + _PAD))
     terms = np.empty((vector.N_BUFFERS, BLOCK))
-    buffers = np.empty((6, BLOCK))
-    u, s, su, g, gx, gu = buffers[0], buffers[1], buffers[2], buffers[3], buffers[4], buffers[5]
+    buffers = np.empty((5, BLOCK))
+    u, s, g, gx, gu = buffers[0], buffers[1], buffers[2], buffers[3], buffers[4]
     for start in range(first, last, BLOCK):
         m = min(BLOCK, last - start)
         _pack(X, y, noise, center, inv_scale, y_center, y_inv_scale, intercept, start, m, xt, u)
@@ -131,8 +131,7 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
         vector.fill_terms(u, m, alpha, learn_shape, terms)
         _add_scalars(u, s, m, learn_shape, terms, scalars)
         for i in range(m):
-            su[i] = s[i] * u[i]
-            gu[i] = su[i] * terms[vector.WEIGHT, i]
+            gu[i] = s[i] * terms[vector.PULL, i]
         _add_score(xt, gu, m, score)
         if want == GRAM:
             for i in range(m):
@@ -141,12 +140,12 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
         elif want == HESSIAN:
             for i in range(m):
                 g[i] = s[i] * terms[vector.CURVATURE, i]
-                gu[i] += su[i] * terms[vector.CURVATURE, i]
+                gu[i] += s[i] * terms[vector.STRETCH, i]
             _add_gram(xt, g, m, gram, gx)
             _add_score(xt, gu, m, cross[0])
             if learn_shape:
                 for i in range(m):
-                    gu[i] = -su[i] * terms[vector.WEIGHT_ALPHA, i]
+                    gu[i] = -s[i] * terms[vector.PULL_ALPHA, i]
                 _add_score(xt, gu, m, cross[1])
 
 

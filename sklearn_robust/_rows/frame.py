@@ -70,7 +70,9 @@ class Frame:
 
     def penalty(self, strength: float) -> np.ndarray:
         """The diagonal of the ridge penalty in working units (q,): none on the intercept."""
-        return np.concatenate((np.zeros(int(self.fit_intercept)), strength / self.scale**2))
+        with np.errstate(over="ignore"):
+            penalty = np.minimum((np.sqrt(strength) / self.scale) ** 2, 1e300)
+        return np.concatenate((np.zeros(int(self.fit_intercept)), penalty))
 
 
 def _median(values, weights) -> float:

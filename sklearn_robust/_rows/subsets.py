@@ -236,12 +236,12 @@ def refine_s(Xt, y, weights, n_coefs, theta, max_steps, tol):
     current = theta.copy()
     _residuals(Xt, y, current, residuals)
     best = current.copy()
-    scale = m_scale(residuals, weights, n_coefs, 0.0, 1e-6)
+    scale = m_scale(residuals, weights, n_coefs, 0.0, 0.01 * tol)
     for _ in range(max_steps):
         if scale == 0.0:
             break
         _improve(Xt, y, weights, scale, current, residuals, work)
-        smaller = m_scale(residuals, weights, n_coefs, scale, 1e-6)
+        smaller = m_scale(residuals, weights, n_coefs, scale, 0.01 * tol)
         gain = scale - smaller
         if gain > 0.0:
             scale = smaller

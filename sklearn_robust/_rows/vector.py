@@ -17,10 +17,10 @@ from sklearn_robust._loss.terms import (
     shape_terms,
 )
 
-# Rows of the scratch that ``fill_terms`` writes.
-LOSS, WEIGHT, CURVATURE, WEIGHT_ALPHA, SHAPE, SHAPE_SHAPE = range(6)
-_LOG, _BITS = 6, 7
-N_BUFFERS = 8
+# Rows of the scratch that ``fill_terms`` writes; STRETCH is u CURVATURE, minus d pull / d log c.
+LOSS, WEIGHT, PULL, CURVATURE, PULL_ALPHA, SHAPE, SHAPE_SHAPE, STRETCH = range(8)
+_LOG, _BITS = 8, 9
+N_BUFFERS = 10
 
 # Where vector code is accurate; the rest goes through ``all_terms``.
 _LEAST_ALPHA = -100.0
@@ -82,6 +82,7 @@ def fill_terms(u, m, alpha, learn_shape, terms):
         for i in range(m):
             terms[LOSS, i] = 0.5 * u[i] * u[i]
             terms[WEIGHT, i] = 1.0
+            terms[PULL, i] = u[i]
             terms[CURVATURE, i] = 1.0
     elif _LEAST_ALPHA <= alpha < 2.0 and largest < _LARGEST_U:
         b = 2.0 - alpha
@@ -94,13 +95,17 @@ def fill_terms(u, m, alpha, learn_shape, terms):
             t = 0.5 * alpha * log1p_r[i]
             g = (1.0 + z / b) * w[i]
             e0, e1, e2 = integrals_by_series(t, g) if series else integrals(t, g)
+            pull = u[i] * w[i]
+            terms[PULL, i] = pull
             terms[LOSS, i], terms[CURVATURE, i] = coef_terms(z, log1p_r[i], w[i], e0, alpha, b)
             if learn_shape:
-                terms[WEIGHT_ALPHA, i], terms[SHAPE, i], terms[SHAPE_SHAPE, i] = shape_terms(
-                    z, log1p_r[i], w[i], g, e1, e2, alpha, b
+                terms[PULL_ALPHA, i], terms[SHAPE, i], terms[SHAPE_SHAPE, i] = shape_terms(
+                    z, log1p_r[i], pull, g, e1, e2, alpha, b
                 )
     else:
         for i in range(m):
             row = all_terms(u[i], alpha)
-            for k in range(6):
+            for k in range(7):
                 terms[k, i] = row[k]
+    for i in range(m):
+        terms[STRETCH, i] = u[i] * terms[CURVATURE, i]
