@@ -25,9 +25,9 @@ _LARGE_U = 1e150
 @jit
 def integrals(t, g):
     """E_0, E_1, E_2 by the recurrence from g = exp(t): their errors grow as t falls, but slower than L^(k + 1)."""
-    e0 = (g - 1.0) / t if abs(t) > 1e-4 else 1.0 + 0.5 * t
-    e1 = (g - e0) / t if abs(t) > 1e-4 else 0.5 + t / 3.0
-    e2 = (g - 2.0 * e1) / t if abs(t) > 1e-4 else 1.0 / 3.0 + 0.25 * t
+    e0 = (g - 1.0) / t if abs(t) > 1e-4 else 1.0 + t * (0.5 + t * (1.0 / 6.0 + t / 24.0))
+    e1 = (g - e0) / t if abs(t) > 1e-4 else 0.5 + t * (1.0 / 3.0 + t / 8.0)
+    e2 = (g - 2.0 * e1) / t if abs(t) > 1e-4 else 1.0 / 3.0 + t * (0.25 + 0.1 * t)
     return e0, e1, e2
 
 

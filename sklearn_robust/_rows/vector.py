@@ -58,7 +58,9 @@ def log_and_weight(u, m, inv_b, power, log1p_r, w, scratch):
         tail = 2.857142874366239149e-01 + z * (2.222219843214978396e-01 + z * tail)
         tail = z * (6.666666666666735130e-01 + z * (3.999999999940941908e-01 + z * tail))
         half = 0.5 * f * f
-        log1p_r[i] = k_float * _LN2_HIGH - ((half - (s * (half + tail) + k_float * _LN2_LOW)) - f)
+        r = u[i] * u[i] * inv_b
+        lost = (r - ((1.0 + r) - 1.0)) / (1.0 + r)  # by rounding 1 + r
+        log1p_r[i] = k_float * _LN2_HIGH - ((half - (s * (half + tail) + (k_float * _LN2_LOW + lost))) - f)
     for i in range(m):
         x = max(power * log1p_r[i], _LEAST_EXPONENT)
         shifted = x * _INV_LN2 + _ROUND

@@ -1,0 +1,199 @@
+"""One pass over rows against plain NumPy, its vector code against the scalars, and any number of threads."""
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+from threadpoolctl import threadpool_limits
+
+from sklearn_robust import losses
+from sklearn_robust._loss.efficiency import efficient_scale, gaussian_efficiency
+from sklearn_robust._loss.log_partition import log_partition_curvature, log_partition_slope
+from sklearn_robust._loss.terms import all_terms
+from sklearn_robust._rows import blocks, cpu, vector
+from sklearn_robust._rows.blocks import NONE, Rows
+from sklearn_robust._rows.frame import Frame
+from sklearn_robust._rows.subsets import m_scale, tau_scale
+
+SHAPES = [-np.inf, -100.5, -50.0, -2.0, -1e-3, 0.0, 1e-12, 0.03, 0.3, 1.0, 1.5, 1.99, 2.0, 2.5, 4.0, np.inf]
+
+
+def residuals_of_all_sizes(rng, n=400):
+    u = rng.standard_cauchy(n)
+    u[:40] *= 10.0 ** rng.uniform(-12, 6, 40)
+    u[0] = 0.0
+    return u
+
+
+def fill(u, alpha, learn_shape=True):
+    terms = np.full((vector.N_BUFFERS, len(u)), np.nan)
+    vector.fill_terms(u, len(u), alpha, learn_shape, terms)
+    return terms
+
+
+@pytest.mark.parametrize("alpha", SHAPES)
+def test_vector_terms_equal_the_losses(alpha):
+    u = residuals_of_all_sizes(np.random.default_rng(0))
+    if alpha > 2:
+        u = u.clip(-20, 20)
+    terms = fill(u, alpha, learn_shape=False)
+    with np.errstate(over="ignore"):
+        for row, expected in (
+            (vector.LOSS, losses.rho(u, alpha)),
+            (vector.WEIGHT, losses.weight(u, alpha)),
+            (vector.PULL, losses.psi(u, alpha)),
+            (vector.CURVATURE, losses.psi_prime(u, alpha)),
+            (vector.STRETCH, u * losses.psi_prime(u, alpha)),
+        ):
+            np.testing.assert_allclose(terms[row], expected, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("alpha", [alpha for alpha in SHAPES if np.isfinite(alpha) and alpha != 2])
+def test_shape_terms_are_derivatives(alpha):
+    u = np.random.default_rng(1).uniform(-9, 9, 100)
+    terms = fill(u, alpha)
+    step = 1e-5 * min(1.0, abs(alpha - 2))
+    ahead, behind = fill(u, alpha + step), fill(u, alpha - step)
+    for derivative, row, tol in (
+        (vector.SHAPE, vector.LOSS, 1e-7),
+        (vector.PULL_ALPHA, vector.PULL, 1e-7),
+        (vector.SHAPE_SHAPE, vector.SHAPE, 1e-5),
+    ):
+        slope = (ahead[row] - behind[row]) / (2 * step)
+        np.testing.assert_allclose(terms[derivative], slope, rtol=tol, atol=tol * (1 + np.abs(slope).max()))
+    np.testing.assert_allclose(terms[vector.SHAPE], losses.rho_alpha(u, alpha), rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, -2.0])
+def test_terms_of_huge_residuals_are_the_limits(alpha):
+    u = np.array([1e140, 1e160, 1e300])
+    loss, _, pull, _, pull_alpha, _, _ = np.array([all_terms(each, alpha) for each in u]).T
+    np.testing.assert_allclose(loss, losses.rho(u, alpha), rtol=1e-12)
+    np.testing.assert_allclose(pull, losses.psi(u, alpha), rtol=1e-9)
+    assert np.isfinite(pull_alpha).all()
+    assert (pull_alpha >= 0).all()
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0, 1.9, 2.2, 5.0])
+def test_curvature_of_log_partition(alpha):
+    step = 1e-5
+    below = max(alpha - step, 0.0)
+    slope = (log_partition_slope(alpha + step) - log_partition_slope(below)) / (alpha + step - below)
+    assert log_partition_curvature(alpha) == pytest.approx(slope, rel=1e-3)
+
+
+def make_rows(n=1000, p=3, intercept=True, weighted=True, scaled=True, order="C"):
+    rng = np.random.default_rng(5)
+    X = np.asarray(rng.normal(size=(n, p)) * [1.0, 1e3, 1e-4][:p] + 5.0, order=order)
+    y = X @ np.ones(p) + rng.standard_t(2, size=n)
+    weights = rng.integers(1, 4, n).astype(float) if weighted else NONE
+    noise = rng.uniform(0.5, 2.0, n) if scaled else NONE
+    return Rows(X, y, weights, noise, Frame.of(X, y, weights, intercept))
+
+
+def design_of(rows):
+    frame = rows.frame
+    design = (rows.X - frame.center) / frame.scale
+    if frame.fit_intercept:
+        design = np.column_stack((np.ones(len(rows)), design))
+    noise = rows.noise if rows.noise.size else np.ones(len(rows))
+    return design / noise[:, None], (rows.y - frame.y_center) / frame.y_scale / noise, rows.all_weights
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("alpha", [1.2, 0.0, 2.0, -np.inf])
+def test_sweep_equals_numpy(intercept, weighted, order, alpha):
+    rows = make_rows(intercept=intercept, weighted=weighted, scaled=weighted, order=order)
+    X, y, s = design_of(rows)
+    theta, c = np.linspace(0.5, -0.5, X.shape[1]), 0.7
+    r = y - X @ theta
+    learned = np.isfinite(alpha) and alpha != 2
+    sums = rows.sweep(theta, alpha, c, cpu.HESSIAN, learned)
+    weight, curvature = losses.weight(r, alpha, c), losses.psi_prime(r, alpha, c) * c**2
+    u = r / c
+    np.testing.assert_allclose(rows.residuals(theta), r, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(sums.loss, s @ losses.rho(r, alpha, c), rtol=1e-11)
+    np.testing.assert_allclose(sums.score, X.T @ (s * weight * u), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(sums.gram, X.T @ (X * (s * curvature)[:, None]), rtol=1e-9, atol=1e-8)
+    np.testing.assert_allclose(sums.cross[0], X.T @ (s * u * (weight + curvature)), rtol=1e-9, atol=1e-8)
+    gram = rows.sweep(theta, alpha, c, cpu.GRAM, learned).gram
+    np.testing.assert_allclose(gram, X.T @ (X * (s * weight)[:, None]), rtol=1e-9, atol=1e-8)
+    np.testing.assert_allclose(rows.gram(), X.T @ (X * s[:, None]), rtol=1e-9, atol=1e-8)
+    np.testing.assert_allclose(rows.loss_weights(theta, alpha, c), weight, rtol=1e-9, atol=1e-14)
+    known = rows.residual_sums(r, np.array([alpha, alpha]), np.array([c, 2 * c]), learned)
+    np.testing.assert_allclose(known[0], sums.scalars, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(known[1][0], s @ losses.rho(r, alpha, 2 * c), rtol=1e-11)
+
+
+def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
+    monkeypatch.setattr(blocks, "CHUNK", 128)
+    rows = make_rows(n=5000)
+    theta = np.full(rows.frame.n_coefs, 0.1)
+    results = []
+    for n_threads in (1, 2, 4):
+        with threadpool_limits(n_threads):
+            results.append(rows.sweep(theta, 0.7, 0.9, cpu.HESSIAN, True))
+    for other in results[1:]:
+        for name in ("scalars", "score", "cross", "gram"):
+            np.testing.assert_array_equal(getattr(other, name), getattr(results[0], name))
+
+
+def test_frame_goes_there_and_back():
+    rows = make_rows()
+    coef, intercept = np.array([1.0, -2e-3, 30.0]), 4.5
+    theta = rows.frame.from_raw(coef, intercept)
+    back, intercept_back = rows.frame.to_raw(theta)
+    np.testing.assert_allclose(back, coef, rtol=1e-12)
+    assert intercept_back == pytest.approx(intercept, rel=1e-9)
+    X, y, _ = design_of(rows)
+    raw = (rows.y - rows.X @ coef - intercept) / rows.noise / rows.frame.y_scale
+    np.testing.assert_allclose(y - X @ theta, raw, rtol=1e-8, atol=1e-8)
+
+
+def bisquare(u, k):
+    return np.where(np.abs(u) < k, 1 - (1 - (u / k) ** 2) ** 3, 1.0)
+
+
+@pytest.mark.parametrize("n_coefs", [0.0, 4.0])
+def test_m_scale_solves_its_equation(n_coefs):
+    rng = np.random.default_rng(2)
+    r, s = rng.standard_t(2, 300), rng.integers(1, 4, 300).astype(float)
+    k = 1.547644980928226
+
+    def excess(log_scale):
+        return s @ bisquare(r / np.exp(log_scale), k) - 0.5 * (s.sum() - n_coefs)
+
+    expected = np.exp(optimize.brentq(excess, -10, 10, xtol=1e-13))
+    assert m_scale(r, s, n_coefs, 0.0, 1e-12) == pytest.approx(expected, rel=1e-9)
+    assert m_scale(np.repeat(r, s.astype(int)), np.ones(int(s.sum())), n_coefs, 3.0, 1e-12) == pytest.approx(
+        expected, rel=1e-9
+    )
+
+
+def test_scales_are_consistent_at_the_gaussian_and_survive_outliers():
+    quantiles = stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+    ones = np.ones(len(quantiles))
+    assert m_scale(3 * quantiles, ones, 0.0, 0.0, 1e-10) == pytest.approx(3.0, rel=1e-3)
+    assert tau_scale(3 * quantiles, ones, 0.0) == pytest.approx(3.0, rel=1e-3)
+    wild = quantiles.copy()
+    wild[::3] = 1e9
+    assert tau_scale(wild, ones, 0.0) < 5.0  # its largest bias at a third of outliers is a factor of about 4
+    assert m_scale(np.where(np.arange(100) < 55, 0.0, 1.0), np.ones(100), 0.0, 0.0, 1e-10) == 0.0
+
+
+@pytest.mark.parametrize(("alpha", "k"), [(1.0, 1.287), (0.0, 1.686), (-np.inf, 2.110), (1.6, 1.0), (2.0, 1.0)])
+def test_efficient_scale_is_tabulated(alpha, k):
+    assert efficient_scale(alpha, 0.95) == pytest.approx(k, abs=5e-4)
+
+
+@pytest.mark.parametrize("alpha", [-2.0, 0.5, 1.0, 4.0, np.inf])
+@pytest.mark.parametrize("efficiency", [0.85, 0.95])
+def test_efficiency_is_reached(alpha, efficiency):
+    k = efficient_scale(alpha, efficiency)
+    x = np.linspace(-15, 15, 200_001)
+    density = stats.norm.pdf(x)
+    slope = np.trapezoid(losses.psi_prime(x, alpha, k) * density, x)
+    square = np.trapezoid(losses.psi(x, alpha, k) ** 2 * density, x)
+    assert slope**2 / square == pytest.approx(gaussian_efficiency(alpha, k), rel=1e-6)
+    assert k == 1.0 or slope**2 / square == pytest.approx(efficiency, rel=1e-6)
