@@ -46,10 +46,9 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
             For a parameter outside its domain, NaN or inf, wrong lengths, negative weights or all weights zero.
         """
         self._check_parameters()
-        X, y = validate_data(self, X, y, dtype=np.float64, ensure_all_finite=False, y_numeric=True, multi_output=False)
-        y = np.ascontiguousarray(y, dtype=np.float64)
-        _checks.check_finite("X", X)
-        _checks.check_finite("y", y)
+        y = _checks.check_target(y, type(self).__name__)
+        X = self._validated(X, reset=True)
+        _checks.check_length("y", y, len(X))
         weights = _checks.check_row_numbers("sample_weight", sample_weight, len(y), positive=False)
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
         rows = self._rows(X, y, weights, noise)
@@ -74,8 +73,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
             ``X @ coef_ + intercept_``.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite=False)
-        _checks.check_finite("X", X)
+        X = self._validated(X, reset=False)
         return X @ self.coef_ + self.intercept_
 
     @property
@@ -89,9 +87,15 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         coefs = pd.DataFrame([coef for _, coef in self._history], columns=["intercept", *names])
         return pd.concat([table, coefs], axis=1)
 
+    def _validated(self, X, reset: bool) -> np.ndarray:
+        with _checks.naming("X"):
+            X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
+        _checks.check_finite("X", X)
+        return X
+
     def _check_parameters(self) -> None:
         _checks.check_flag("fit_intercept", self.fit_intercept)
-        if self.l2_regularization != "auto" and not (
+        if not _checks.is_auto(self.l2_regularization) and not (
             _checks.is_real(self.l2_regularization) and 0 <= self.l2_regularization < np.inf
         ):
             _checks.refuse(
@@ -102,7 +106,9 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         _checks.check_count("max_iter", self.max_iter, 1, "200 is enough for most data")
         _checks.check_positive("tol", self.tol, "1e-8 gives about eight digits")
         _checks.check_flag("warm_start", self.warm_start)
-        _checks.check_count("verbose", self.verbose, 0)
+        _checks.check_random_state(self.random_state)
+        if not isinstance(self.verbose, bool):
+            _checks.check_count("verbose", self.verbose, 0)
 
     def _rows(self, X, y, weights, noise) -> Rows:
         """The rows of positive weight, in working units; weights too small for frequencies are rescaled."""
@@ -124,7 +130,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
 
     def _run(self, rows: Rows) -> FitResult:
         frame = rows.frame
-        strength = 0.0 if self.l2_regularization == "auto" else float(self.l2_regularization)
+        strength = 0.0 if _checks.is_auto(self.l2_regularization) else float(self.l2_regularization)
         settings = Settings(strength, self.solver, self.init, self.max_iter, self.tol, self.random_state)
         warm = None
         if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == frame.center.shape:

@@ -2,13 +2,22 @@
 
 import math
 import numbers
+from contextlib import contextmanager
 
 import numpy as np
+from sklearn.utils import check_random_state as sklearn_random_state
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import check_array
 
 
 def refuse(name: str, value, expectation: str, remedy: str = "") -> None:
     """Raise the one ValueError line."""
     raise ValueError(f"{name} must be {expectation}. Got {name}={value!r}" + (f"; {remedy}." if remedy else "."))
+
+
+def is_auto(value) -> bool:
+    """Whether a parameter is the word "auto"."""
+    return isinstance(value, str) and value == "auto"
 
 
 def is_real(value) -> bool:
@@ -26,6 +35,26 @@ def check_choice(name: str, value, choices: tuple[str, ...], remedy: str) -> Non
     """One of a few words."""
     if not (isinstance(value, str) and value in choices):
         refuse(name, value, "one of " + ", ".join(map(repr, choices)), remedy)
+
+
+def check_random_state(value) -> None:
+    """What scikit-learn takes for a random_state."""
+    try:
+        sklearn_random_state(value)
+    except (ValueError, TypeError):
+        refuse("random_state", value, "an integer in [0, 2**32), a RandomState or None", "0 gives the same fit always")
+
+
+@contextmanager
+def naming(name: str):
+    """Turn the errors of a conversion into one line that names the array."""
+    try:
+        yield
+    except ValueError as error:
+        text = " ".join(str(error).split())
+        if text.startswith("The feature names"):  # a list of names, which has its lines
+            raise
+        raise ValueError(text if name in text else f"{name} must be an array of real numbers: {text}") from error
 
 
 def check_flag(name: str, value) -> None:
@@ -57,6 +86,26 @@ def check_finite(name: str, array) -> None:
     )
 
 
+def check_length(name: str, array, n_rows: int) -> None:
+    """One entry a row."""
+    if array.shape != (n_rows,):
+        raise ValueError(
+            f"{name} must have one entry for each of the {n_rows} rows of X. Got {name} of shape {array.shape}; "
+            f"pass an array of shape ({n_rows},)."
+        )
+
+
+def check_target(y, estimator_name: str) -> np.ndarray:
+    """Y as finite numbers (n,); a column (n, 1) is taken with scikit-learn's warning."""
+    if y is None:
+        raise ValueError(f"This {estimator_name} estimator requires y to be passed, but the target y is None.")
+    with naming("y"):
+        y = check_array(y, dtype=np.float64, ensure_2d=False, ensure_all_finite=False, ensure_min_samples=0)
+        y = np.ascontiguousarray(column_or_1d(y, warn=True))
+    check_finite("y", y)
+    return y
+
+
 def check_row_numbers(name: str, values, n_rows: int, *, positive: bool) -> np.ndarray:
     """One finite number a row (n,), positive or at least non-negative; a scalar stands for all rows; empty for None."""
     if values is None:
@@ -67,11 +116,7 @@ def check_row_numbers(name: str, values, n_rows: int, *, positive: bool) -> np.n
         array = np.ascontiguousarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         refuse(name, type(values).__name__, f"an array of {n_rows} numbers, one a row of X")
-    if array.shape != (n_rows,):
-        raise ValueError(
-            f"{name} must have one entry for each of the {n_rows} rows of X. Got shape {array.shape}; "
-            f"pass an array of shape ({n_rows},)."
-        )
+    check_length(name, array, n_rows)
     check_finite(name, array)
     low = float(array.min())
     if low < 0 or (positive and low == 0):

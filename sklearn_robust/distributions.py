@@ -79,8 +79,8 @@ class GeneralRobust(rv_continuous):
     The distribution function keeps a relative accuracy of about 1e-12 in both tails. Odd moments are 0; at `alpha` = 0
     the mean is nan and the variance inf. Variates are exact and independent.
 
-    ``fit`` maximises the likelihood over `alpha`, `loc` and `scale`, from the median and the median absolute deviation,
-    whatever `optimizer` scipy would use by default; `alpha` may come out as 0 or inf.
+    ``fit`` maximises the likelihood over `alpha`, `loc` and `scale` to many digits, following the optimum from light to
+    heavy tails, unless another `optimizer` is given; `alpha` may come out as 0 or inf.
 
     %(after_notes)s
 
@@ -200,7 +200,8 @@ def _robust_start(data):
     return float(loc), float(scale or 1.0)
 
 
-# Shapes at which the profile likelihood is tried, in the order of continuation: for alpha >= 1 it has one optimum.
+# Shapes at which the profile likelihood is tried, each from the optimum of the one before: for alpha >= 1 the problem
+# is convex in (loc / scale, 1 / scale), and its optimum leads down to the others by graduated non-convexity.
 _SHAPES = (np.inf, 100.0, 20.0, 8.0, 5.0, 3.5, 2.7, 2.3, 2.0, 1.8, 1.6, 1.3, 1.0, 0.8, 0.6, 0.4, 0.25, 0.1, 0.04, 0.0)
 
 
@@ -251,23 +252,21 @@ def _maximum_likelihood(func, x0, args=(), disp=0, *, fixed):
     free = [i for i, value in enumerate(fixed[1:]) if value is None]
     wide = scale if fixed[2] is not None else max(scale, float(np.max(np.abs(data - loc))))
 
-    def profile(shape, *starts):
+    def profile(shape, start):
         with np.errstate(all="ignore"):
-            best = min(_location_scale(data, shape, *start, free) for start in starts)
-        return best[0] + log_partition(shape), shape, *best[1:]
+            value, *best = _location_scale(data, shape, *start, free)
+        return value + log_partition(shape), shape, *best
 
     shapes = _SHAPES if fixed[0] is None else (*(s for s in _SHAPES if s > alpha), alpha)
     path = []
     for shape in shapes:
-        starts = [path[-1][2:] if path else (loc, wide)]
-        path.append(profile(shape, *starts, *([(loc, scale)] if shape < 1.0 else [])))
+        path.append(profile(shape, path[-1][2:] if path else (loc, wide)))
     if fixed[0] is None:
         k = min(range(len(path)), key=lambda i: path[i][0])
         above, best, below = path[max(k - 1, 0)], path[k], path[min(k + 1, len(path) - 1)]
 
         def at(a):
-            shape = a / (1.0 - a)
-            return profile(shape, above[2:], *([best[2:]] if shape < 1.0 else []))
+            return profile(a / (1.0 - a), above[2:])
 
         low, high = (1.0 if np.isinf(end[1]) else end[1] / (1.0 + end[1]) for end in (below, above))
         found = minimize_scalar(lambda a: at(a)[0], bounds=(low, high), method="bounded", options={"xatol": 1e-7})

@@ -289,10 +289,9 @@ def log_partition(alpha: ArrayLike, order: int = 0) -> Any:
 
     Examples
     --------
-    >>> import math
     >>> from sklearn_robust import losses
-    >>> abs(losses.log_partition(2.0) - math.log(2 * math.pi) / 2) < 1e-14
-    np.True_
+    >>> round(float(losses.log_partition(2.0)), 12)  # log(2 pi) / 2
+    0.918938533205
     """
     if order not in (0, 1):
         raise ValueError(f"order must be 0 or 1. Got order={order!r}; pass 0 for log Z, 1 for its derivative.")

@@ -88,7 +88,7 @@ class GeneralRobustRegressor(BaseRobustRegressor):
         is k times the robust scale of the residuals of the start, computed once.
     efficiency : float, default=0.95
         For ``c="auto"``: k >= 1 is the constant that gives this efficiency, relative to least squares, at Gaussian
-        noise. With ``alpha <= 0`` and ``init="s"`` this is an MM-estimator.
+        noise. With ``alpha < 0`` and ``init="s"`` this is an MM-estimator.
     <parameters>
 
     Attributes
@@ -146,7 +146,7 @@ class GeneralRobustRegressor(BaseRobustRegressor):
     def _check_parameters(self) -> None:
         if not _checks.is_real(self.alpha):
             _checks.refuse("alpha", self.alpha, "a real number or ±inf", "2 is least squares, 1 Charbonnier, 0 Cauchy")
-        if self.c != "auto":
+        if not _checks.is_auto(self.c):
             _checks.check_positive("c", self.c, "it is the scale of the residuals, in units of y", " or 'auto'")
         if not (_checks.is_real(self.efficiency) and 0.0 < self.efficiency < 1.0):
             _checks.refuse("efficiency", self.efficiency, "a number in (0, 1)", "0.95 is customary")
@@ -154,7 +154,7 @@ class GeneralRobustRegressor(BaseRobustRegressor):
 
     def _policy(self, frame) -> Fixed:
         alpha = float(self.alpha)
-        if self.c == "auto":
+        if _checks.is_auto(self.c):
             return Fixed(alpha, None, efficient_scale(alpha, float(self.efficiency)), self._floor(frame))
         return Fixed(alpha, float(self.c) / frame.y_scale, 1.0, 0.0)
 

@@ -82,6 +82,7 @@ def iterate(objective: Objective, policy, solver, theta, law: Law, max_iter: int
     """Run the solver from (theta, law): (last point, history, stop reason); report(k, record) after each step."""
     point = objective.at(theta, law, solver.wants)
     history: list[Record] = []
+    may_release = True
     rounding = 8.0 * _EPS * objective.amplification
     while True:
         history.append(_record(objective, policy, point))
@@ -90,9 +91,11 @@ def iterate(objective: Objective, policy, solver, theta, law: Law, max_iter: int
             return point, history, StopReason.OVERFLOW
         reason = _stop(history, tol, rounding)
         if reason is not None:
-            released = policy.release(objective, point)
+            released = policy.release(objective, point) if may_release else point.law
             if released == point.law:
                 return point, history, reason
+            # with a penalty the law has an objective of its own: to go and come back could go on for ever
+            may_release = not objective.penalty.any()
         if len(history) > max_iter:
             return point, history, StopReason.MAX_ITER
         if reason is not None:

@@ -79,7 +79,9 @@ class Objective:
 
     def ridge(self, theta, law: Law) -> float:
         """The penalty of line 1."""
-        return float(0.5 * np.sum(self.penalty * theta**2) / law.c**2)
+        if not self.penalty.any():
+            return 0.0
+        return float(0.5 * np.sum(self.penalty * (theta / law.c) ** 2))
 
     def at(self, theta, law: Law, want: int) -> Point:
         """One pass over the rows."""

@@ -48,5 +48,5 @@ class FitResult:
 
     @property
     def n_iter(self) -> int:
-        """Steps taken after the start."""
-        return len(self.history) - 1
+        """Steps taken; one where the start was the optimum already, since that had to be tried."""
+        return max(len(self.history) - 1, 1)

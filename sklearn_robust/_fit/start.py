@@ -76,7 +76,7 @@ def _order(rows: Rows) -> np.ndarray:
     """The order of (y, X)."""
     order = np.argsort(rows.y, kind="stable")
     if (np.diff(rows.y[order]) == 0.0).any():
-        order = np.lexsort((*rows.X.T, rows.y))
+        order = np.lexsort((*([rows.noise] if rows.noise.size else []), *rows.X.T, rows.y))
     return order
 
 

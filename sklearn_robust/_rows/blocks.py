@@ -9,7 +9,7 @@ import numpy as np
 
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.frame import Frame
-from sklearn_robust._rows.subsets import m_scale, tau_scale
+from sklearn_robust._rows.subsets import clean_scale, m_scale
 from sklearn_robust._rows.sums import N_SCALARS, Sums
 from sklearn_robust._rows.threads import run_all
 
@@ -99,10 +99,10 @@ class Rows:
         return float(m_scale(self.residuals(theta), self.all_weights, n_coefs, 0.0, 1e-10))
 
     def clean_scale(self, theta, robust: bool, n_coefs: float) -> float:
-        """Gaussian-consistent scale of the residuals: tau, or root mean square where no row is doubted."""
+        """Gaussian-consistent scale of the residuals: or their root mean square where none is doubted."""
         residuals = self.residuals(theta)
         if robust:
-            return float(tau_scale(residuals, self.all_weights, n_coefs))
+            return float(clean_scale(residuals, self.all_weights, n_coefs))
         dof = self.total_weight - n_coefs
         return float(np.sqrt(self.all_weights @ residuals**2 / dof)) if dof > 0 else 0.0
 

@@ -10,7 +10,7 @@ so dummies and rank-deficient designs give a subset too. The M-scale solves, wit
 
 import numpy as np
 
-from sklearn_robust._loss.bisquare import BREAKDOWN, TAU_MEAN, TAU_TUNING, TUNING, bisquare, bisquare_weight
+from sklearn_robust._loss.bisquare import BREAKDOWN, TUNING, WIDE_MEAN, WIDE_TUNING, bisquare, bisquare_weight
 from sklearn_robust._loss.jit import jit, jit_sums
 
 _DEPENDENT = 1e-9
@@ -78,14 +78,29 @@ def m_scale(residuals, weights, n_coefs, guess, tol):
 
 
 @jit
-def tau_scale(residuals, weights, n_coefs):
-    """The tau-scale (V. J. Yohai, R. H. Zamar, JASA 83, 1988): breakdown 1/2, 95% efficient, n - d in the mean."""
+def clean_scale(residuals, weights, n_coefs):
+    """Gaussian-consistent scale of the rows that are no outliers: their root mean square, weighted by a wide bisquare.
+
+    Outliers count neither above nor below the line, so that far ones do not inflate it. Iterated from the M-scale.
+    """
     scale = m_scale(residuals, weights, n_coefs, 0.0, 1e-10)
-    if scale == 0.0:
-        return 0.0
-    target = weights.sum() - n_coefs
-    mean = _mean_bisquare(residuals, weights, scale * TAU_TUNING / TUNING, target)
-    return scale * np.sqrt(mean / TAU_MEAN)
+    dof_share = 1.0 - n_coefs / weights.sum()
+    for _ in range(100):
+        if scale == 0.0:
+            break
+        squares = 0.0
+        total = 0.0
+        for i in range(residuals.size):
+            u = residuals[i] / scale
+            w = weights[i] * bisquare_weight(u * (TUNING / WIDE_TUNING))
+            if w > 0.0:
+                squares += w * (u * u)
+                total += w
+        factor = np.sqrt(squares / (WIDE_MEAN * dof_share * total))
+        scale *= factor
+        if abs(factor - 1.0) < 1e-10:
+            break
+    return scale
 
 
 @jit
