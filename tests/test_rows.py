@@ -12,7 +12,7 @@ from sklearn_robust._loss.terms import all_terms
 from sklearn_robust._rows import blocks, cpu, vector
 from sklearn_robust._rows.blocks import NONE, Rows
 from sklearn_robust._rows.frame import Frame
-from sklearn_robust._rows.subsets import m_scale, clean_scale
+from sklearn_robust._rows.subsets import clean_scale, m_scale
 
 SHAPES = [-np.inf, -100.5, -50.0, -2.0, -1e-3, 0.0, 1e-12, 0.03, 0.3, 1.0, 1.5, 1.99, 2.0, 2.5, 4.0, np.inf]
 

@@ -45,18 +45,18 @@ class Newton:
         gradient = self._gradient(objective, policy, point, free)
         position = np.concatenate((point.theta, [np.log(point.law.c), point.law.alpha][:free]))
         self._update(objective, policy, point, free, position, gradient)
-        following = self._descend(objective, policy, point, free, gradient)
-        if following is None:
+        found = self._descend(objective, policy, point, free, gradient)
+        if found is None:
             self._inverse = self._before = None
             theta = IRLS().coefficients(objective, objective.at(point.theta, point.law, cpu.GRAM))
             return objective.at(theta, policy.step(objective, theta, point.law), self.wants)
         if apart:
-            return objective.at(following.theta, policy.step(objective, following.theta, point.law), self.wants)
+            return objective.at(found.theta, policy.step(objective, found.theta, point.law), self.wants)
         self._before = (position, gradient)
-        square = policy.least_squares(objective, following.sums.scalars, following.law)
-        if square and policy.least_squares_value(objective, square) <= objective.value(following):
-            return objective.at(following.theta, square, cpu.SCORE)
-        return following
+        square = policy.least_squares(objective, found.sums.scalars, found.law)
+        if square and policy.least_squares_value(objective, square) <= objective.value(found):
+            return objective.at(found.theta, square, cpu.SCORE)
+        return found
 
     def _gradient(self, objective: Objective, policy, point: Point, free: int) -> np.ndarray:
         law_slopes = policy.slopes(objective, point.sums.scalars, point.law)[:free] if free else []
