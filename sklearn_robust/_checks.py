@@ -5,7 +5,6 @@ import numbers
 from contextlib import contextmanager
 
 import numpy as np
-from sklearn.utils import check_random_state as sklearn_random_state
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_array
 
@@ -39,9 +38,9 @@ def check_choice(name: str, value, choices: tuple[str, ...], remedy: str) -> Non
 
 def check_random_state(value) -> None:
     """What scikit-learn takes for a random_state."""
-    try:
-        sklearn_random_state(value)
-    except (ValueError, TypeError):
+    known = value is None or value is np.random or isinstance(value, np.random.RandomState)
+    seed = isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= value < 2**32
+    if not known and not seed:
         refuse("random_state", value, "an integer in [0, 2**32), a RandomState or None", "0 gives the same fit always")
 
 
@@ -100,10 +99,11 @@ def check_target(y, estimator_name: str) -> np.ndarray:
     if y is None:
         raise ValueError(f"This {estimator_name} estimator requires y to be passed, but the target y is None.")
     with naming("y"):
-        y = check_array(y, dtype=np.float64, ensure_2d=False, ensure_all_finite=False, ensure_min_samples=0)
-        y = np.ascontiguousarray(column_or_1d(y, warn=True))
+        if not (type(y) is np.ndarray and y.ndim == 1 and y.dtype == np.float64):
+            y = check_array(y, dtype=np.float64, ensure_2d=False, ensure_all_finite=False, ensure_min_samples=0)
+            y = column_or_1d(y, warn=True)
     check_finite("y", y)
-    return y
+    return np.ascontiguousarray(y)
 
 
 def check_row_numbers(name: str, values, n_rows: int, *, positive: bool) -> np.ndarray:

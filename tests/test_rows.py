@@ -127,7 +127,7 @@ def test_sweep_equals_numpy(intercept, weighted, order, alpha):
 
 
 def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
-    monkeypatch.setattr(blocks, "CHUNK", 128)
+    monkeypatch.setattr(blocks, "CHUNK_ROWS", 128)
     rows = make_rows(n=5000)
     theta = np.full(rows.frame.n_coefs, 0.1)
     results = []

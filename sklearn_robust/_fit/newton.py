@@ -107,8 +107,9 @@ class Newton:
         cholesky, info = dpotrf(matrix * factor * factor[:, None], lower=1)
         if info != 0 or np.diag(cholesky).min() ** 2 < 1e-12:
             return None
-        inverse = np.tril(dpotri(cholesky, lower=1)[0])
-        return (inverse + np.tril(inverse, -1).T) * factor * factor[:, None]
+        lower = dpotri(cholesky, lower=1)[0]  # the upper triangle holds what dpotrf was given
+        inverse = np.where(np.tri(len(factor), dtype=bool), lower, lower.T)
+        return inverse * factor * factor[:, None]
 
     def _descend(self, objective: Objective, policy, point: Point, free: int, gradient) -> Point | None:
         if self._inverse is None:

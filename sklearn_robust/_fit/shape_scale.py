@@ -187,7 +187,8 @@ class Learned:
     def _profile(self, objective: Objective, residuals, laws: list[Law]) -> tuple[list[Law], np.ndarray]:
         """Each law with the c that Σ s z w = S - d asks for, and J there.
 
-        z w grows with z for alpha >= 0, so Newton's method in log c has one root. All laws share each pass.
+        z w grows with z for alpha >= 0, so Newton's method in log c has one root. All laws share each pass; when the
+        best one has found its c, the search ends.
         """
         log_c = np.log([law.c for law in laws])
         least = np.log(self.c_min)
@@ -196,9 +197,10 @@ class Learned:
             curvature = np.maximum(scalars[:, SCALE_SCALE], 1e-3 * objective.dof)
             with np.errstate(invalid="ignore"):
                 step = np.clip((scalars[:, SCALE] - objective.dof) / curvature, -2.0, 2.0)
-            step = np.nan_to_num(step, nan=2.0)  # inf / inf: sums that overflow ask for a larger c
+            step = np.where(np.isnan(step), 2.0, step)  # inf / inf: sums that overflow ask for a larger c
             moved = np.maximum(log_c + step, least)
-            if np.abs(moved - log_c).max() < _PROFILE_TOL:
+            best = np.argmin(values)
+            if abs(moved[best] - log_c[best]) < _PROFILE_TOL:
                 return laws, values
             log_c = moved
             laws = [Law(law.alpha, max(float(np.exp(at)), self.c_min)) for law, at in zip(laws, log_c, strict=True)]
@@ -229,8 +231,7 @@ class Learned:
             profile = hessian[1, 1] - cross**2 / curvature
             slope = shape - cross * scale / curvature
             reach = 0.5 * (1.0 + law.alpha)
-            alpha_step = (
-                float(np.clip(-slope / profile, -reach, reach)) if profile > 0.0 else -np.copysign(reach, slope)
-            )
-            alpha_step = min(max(law.alpha + alpha_step, self.low), self.high) - law.alpha
-        return np.array([np.clip(-(scale + cross * alpha_step) / curvature, -1.0, 1.0), alpha_step])
+            alpha_step = -slope / profile if profile > 0.0 else -np.copysign(reach, slope)
+            alpha_step = min(max(law.alpha + float(alpha_step), self.low), self.high) - law.alpha
+        step = np.array([-(scale + cross * alpha_step) / curvature, alpha_step])
+        return self.shortened(law, step) * step  # as a whole: a part of it may point uphill

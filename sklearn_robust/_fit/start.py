@@ -15,7 +15,9 @@ from sklearn_robust._rows.blocks import NONE, Rows
 from sklearn_robust._rows.subsets import refine_s, screen_subsets
 
 # Subsets drawn, those that take N_STEPS steps, and those of these that are iterated to the end.
-N_SUBSETS, N_KEPT, N_STEPS, N_REFINED = 200, 8, 2, 2
+N_SUBSETS, N_KEPT, N_STEPS, N_REFINED = 200, 6, 2, 1
+# Bounds on the arithmetic of eliminations and of steps, which only many columns meet.
+_MOST_SUBSET_WORK, _MOST_STEP_WORK = 4e6, 2e8
 _SORTED_ROWS = 20_000
 _ROUGH, _FINE = 1e-4, 1e-8
 _EPS = np.finfo(float).eps
@@ -38,23 +40,22 @@ def ols(objective: Objective) -> Start:
     return Start(theta, objective.rows.m_scale(theta, objective.n_coefs), "ols")
 
 
-def s_estimate(objective: Objective, random_state) -> Start:
-    """Fast-S: subsets are searched on a few hundred rows, the best are iterated on a few thousand."""
+def s_estimate(objective: Objective, plain: Start, random_state) -> Start:
+    """Fast-S: subsets are searched on a few hundred rows, the best and least squares are iterated on a few thousand."""
     rng = check_random_state(random_state)
     q, n_coefs = len(objective.penalty), objective.n_coefs
     some = _sample(objective.rows, max(1000, 40 * q), rng)
     few = _sample(some, max(200, 20 * q), rng)
     columns, y, weights = few.dense()
-    draws = _draw(rng, weights, (N_SUBSETS, q + min(q, 10)))
-    candidates, scales = screen_subsets(columns, y, weights, n_coefs, draws, N_KEPT, N_STEPS)
+    n_subsets = min(N_SUBSETS, int(_MOST_SUBSET_WORK / q**3))
+    draws = _draw(rng, weights, (n_subsets, q + min(q, 10)))
+    candidates, scales = screen_subsets(columns, y, weights, n_coefs, draws, min(N_KEPT, n_subsets + 1), N_STEPS)
+    candidates = np.vstack((candidates[np.argsort(scales, kind="stable")][: min(N_REFINED, n_subsets)], plain.theta))
     if len(some) > len(few):
         columns, y, weights = some.dense()
     tol = _ROUGH if objective.learns else _FINE  # a scale that is held is worth its last digits
-    refined = [
-        refine_s(columns, y, weights, n_coefs, candidates[k], 100, tol)
-        for k in np.argsort(scales, kind="stable")[:N_REFINED]
-        if np.isfinite(scales[k])
-    ]
+    max_steps = int(np.clip(_MOST_STEP_WORK / (len(y) * q**2), 2, 100))
+    refined = [refine_s(columns, y, weights, n_coefs, candidate, max_steps, tol) for candidate in candidates]
     theta, scale = min(refined, key=lambda candidate: candidate[1])
     theta = objective.inverse.project(theta)
     return Start(theta, scale if len(some) == len(objective.rows) else objective.rows.m_scale(theta, n_coefs), "s")
@@ -99,5 +100,5 @@ def find_start(objective: Objective, init: str, random_state) -> Start:
     passes_through_every_row = plain.scale <= 64 * _EPS * (1.0 + float(np.abs(plain.theta).sum()))
     if init == "ols" or passes_through_every_row or (init == "auto" and objective.total <= 2 * objective.n_coefs):
         return plain
-    found = s_estimate(objective, random_state)
+    found = s_estimate(objective, plain, random_state)
     return plain if init == "auto" and plain.scale <= found.scale else found

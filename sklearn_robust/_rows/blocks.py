@@ -4,6 +4,7 @@ Partial sums are added in the order of the chunks, so the number of threads does
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from sklearn_robust._rows.subsets import clean_scale, m_scale
 from sklearn_robust._rows.sums import N_SCALARS, Sums
 from sklearn_robust._rows.threads import run_all
 
-CHUNK = 65_536
+# Entries of X and rows in a chunk, at most.
+CHUNK_ENTRIES, CHUNK_ROWS = 2**19, 2**16
 NONE = np.empty(0)
 
 
@@ -35,21 +37,26 @@ class Rows:
         """S, the sum of the sample weights."""
         return float(self.weights.sum()) if self.weights.size else float(len(self))
 
-    @property
+    @cached_property
+    def _chunk(self) -> int:
+        return min(CHUNK_ROWS, max(CHUNK_ENTRIES // self.frame.n_coefs, 1))
+
+    @cached_property
     def _n_chunks(self) -> int:
-        return -(-len(self) // CHUNK)
+        return -(-len(self) // self._chunk)
 
     def _map(self, task) -> None:
         """Task(chunk, first, last) for all chunks."""
-        run_all(lambda chunk: task(chunk, chunk * CHUNK, min((chunk + 1) * CHUNK, len(self))), self._n_chunks)
+        size, n = self._chunk, len(self)
+        run_all(lambda chunk: task(chunk, chunk * size, min((chunk + 1) * size, n)), self._n_chunks)
 
     def _map_sum(self, task, n_coefs: int) -> Sums:
         """Task(first, last, scalars, score, cross, gram) over all chunks, added up in their order."""
         shapes = ((N_SCALARS,), (n_coefs,), (2, n_coefs), (n_coefs, n_coefs))
         parts = [np.zeros((self._n_chunks, *shape)) for shape in shapes]
         self._map(lambda chunk, first, last: task(first, last, *(part[chunk] for part in parts)))
-        scalars, score, cross, lower = (part[0] if self._n_chunks == 1 else part.sum(axis=0) for part in parts)
-        return Sums(scalars, score, cross, lower + np.tril(lower, -1).T)
+        scalars, score, cross, gram = (part[0] if self._n_chunks == 1 else part.sum(axis=0) for part in parts)
+        return Sums(scalars, score, cross, gram)
 
     def _sweep(self, theta, alpha: float, c: float, want: int, learn_shape: bool, residuals) -> Sums:
         frame = self.frame

@@ -147,6 +147,9 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
                 for i in range(m):
                     gu[i] = -s[i] * terms[vector.PULL_ALPHA, i]
                 _add_score(xt, gu, m, cross[1])
+    for a in range(gram.shape[0]):
+        for b in range(a):
+            gram[b, a] = gram[a, b]
 
 
 @jit

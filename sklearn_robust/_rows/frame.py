@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_MANY_ROWS = 20_000
+from sklearn_robust._loss.jit import jit
+
+_MANY_ROWS, _SOME_ROWS = 20_000, 4_000
 
 
 @dataclass(frozen=True)
@@ -27,23 +29,10 @@ class Frame:
     @classmethod
     def of(cls, X, y, weights, fit_intercept: bool) -> "Frame":
         """Weighted mean and root mean square of the columns, weighted median and spread of y."""
-        step = max(1, len(y) // _MANY_ROWS)
-        X, y = X[::step], y[::step]
-        weights = weights[::step]
-        share = weights / weights.sum() if weights.size else np.full(len(y), 1.0 / len(y))
-        largest = np.abs(X).max(axis=0)
-        unit = np.where(largest > 0, largest, 1.0)
-        center = np.zeros(X.shape[1])
-        if fit_intercept:
-            center = share @ (X / unit) * unit
-            center += share @ ((X - center) / unit) * unit  # a column far from zero keeps its digits
-        spread = np.abs(X - center).max(axis=0)
-        # a spread of rounding errors is a constant column
-        spread = np.where(spread > 8 * np.finfo(float).eps * largest, spread, 0.0)
-        unit = np.where(spread > 0, spread, 1.0)
-        scale = np.sqrt(share @ ((X - center) / unit) ** 2) * unit
-        scale = np.where(spread > 0, scale, 1.0)
-        center = np.where(spread > 0, center, X[0]) if fit_intercept else center
+        step = 1 if len(y) <= _MANY_ROWS else len(y) // _SOME_ROWS
+        X, y, weights = X[::step], y[::step], weights[::step]
+        center, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
+        _center_and_scale(X, weights, fit_intercept, center, scale)
         y_center = _median(y, weights) if fit_intercept else 0.0
         y_scale = _typical(np.abs(y - y_center), weights)
         y_size = _typical(np.abs(y), weights) if y_scale else 0.0
@@ -75,10 +64,50 @@ class Frame:
         return np.concatenate((np.zeros(int(self.fit_intercept)), penalty))
 
 
+@jit
+def _center_and_scale(X, weights, fit_intercept, center, scale):
+    """Weighted mean and root mean square of the columns; a constant column gets its value, and 1.
+
+    Relative to a first row and the largest entry, so that columns far from zero or near overflow keep their digits.
+    """
+    n, p = X.shape
+    total = weights.sum() if weights.size else float(n)
+    largest = np.zeros(p)
+    mean = np.zeros(p)
+    square = np.zeros(p)
+    spread = np.zeros(p)
+    for i in range(n):
+        for j in range(p):
+            largest[j] = max(largest[j], abs(X[i, j]))
+    for j in range(p):
+        if largest[j] == 0.0:
+            largest[j] = 1.0
+    if fit_intercept:
+        for i in range(n):
+            share = (weights[i] if weights.size else 1.0) / total
+            for j in range(p):
+                mean[j] += share * (X[i, j] / largest[j] - X[0, j] / largest[j])
+        for j in range(p):
+            center[j] = X[0, j] + mean[j] * largest[j]
+    for i in range(n):
+        share = (weights[i] if weights.size else 1.0) / total
+        for j in range(p):
+            deviation = X[i, j] / largest[j] - center[j] / largest[j]
+            square[j] += share * (deviation * deviation)
+            spread[j] = max(spread[j], abs(deviation))
+    for j in range(p):
+        if spread[j] > 8.0 * 2.220446049250313e-16:
+            scale[j] = np.sqrt(square[j]) * largest[j]
+        elif fit_intercept:
+            center[j] = X[0, j]
+
+
 def _median(values, weights) -> float:
     """Weighted median, of weights 1 if empty: the mean of the two middle values where the weights split evenly."""
     if not weights.size:
-        return float(np.median(values))
+        middle = [(len(values) - 1) // 2, len(values) // 2]
+        low, high = np.partition(values, middle)[middle]
+        return float(0.5 * low + 0.5 * high)
     order = np.argsort(values, kind="stable")
     below = np.cumsum(weights[order])
     half = 0.5 * below[-1]

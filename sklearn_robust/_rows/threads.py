@@ -30,7 +30,8 @@ def _executor() -> ThreadPoolExecutor:
 
 def run_all(task, n_parts: int) -> None:
     """Call task(0) ... task(n_parts - 1), in as many threads as scikit-learn would use."""
-    n_threads = 1 if getattr(_inside, "pool", False) else min(n_parts, _openmp_effective_n_threads())
+    nested = n_parts == 1 or getattr(_inside, "pool", False)
+    n_threads = 1 if nested else min(n_parts, _openmp_effective_n_threads())
     if n_threads <= 1:
         for part in range(n_parts):
             task(part)
