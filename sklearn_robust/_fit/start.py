@@ -15,7 +15,7 @@ from sklearn_robust._rows.blocks import NONE, Rows
 from sklearn_robust._rows.subsets import refine_s, screen_subsets
 
 # Subsets drawn, those that take N_STEPS steps, and those of these that are iterated to the end.
-N_SUBSETS, N_KEPT, N_STEPS, N_REFINED = 200, 6, 2, 1
+N_SUBSETS, N_KEPT, N_STEPS, N_REFINED = 200, 6, 2, 2
 # Bounds on the arithmetic of eliminations and of steps, which only many columns meet.
 _MOST_SUBSET_WORK, _MOST_STEP_WORK = 4e6, 2e8
 _SORTED_ROWS = 20_000
@@ -74,10 +74,13 @@ def _sample(rows: Rows, most: int, rng) -> Rows:
 
 
 def _order(rows: Rows) -> np.ndarray:
-    """The order of (y, X)."""
-    order = np.argsort(rows.y, kind="stable")
-    if (np.diff(rows.y[order]) == 0.0).any():
-        order = np.lexsort((*([rows.noise] if rows.noise.size else []), *rows.X.T, rows.y))
+    """The order of (y, X), with y in units of its noise."""
+    y = rows.y
+    if rows.noise.size:
+        y = (y - rows.frame.y_center) / rows.noise
+    order = np.argsort(y, kind="stable")
+    if (np.diff(y[order]) == 0.0).any():
+        order = np.lexsort((*([rows.noise] if rows.noise.size else []), *rows.X.T, y))
     return order
 
 
