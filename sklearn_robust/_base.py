@@ -15,6 +15,7 @@ from sklearn_robust._rows.blocks import NONE, Rows
 from sklearn_robust._rows.frame import Frame
 
 INITS = ("auto", "ols", "s")
+_MANY_ENTRIES = 1_000_000
 _FLOOR = 4 * np.finfo(float).eps
 
 
@@ -52,10 +53,17 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         weights = _checks.check_row_numbers("sample_weight", sample_weight, len(y), positive=False)
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
         rows = self._rows(X, y, weights, noise)
-        result = self._run(rows)
+        try:
+            result = self._run(rows)
+        except ValueError:
+            _checks.check_finite("X", X)
+            raise
+        if result.stop_reason is StopReason.OVERFLOW:
+            _checks.check_finite("X", X)
         self._set_attributes(rows, result)
-        every_row = Rows(X, y, weights, noise, rows.frame)
-        self.weights_ = every_row.loss_weights(result.point.theta, *result.point.law)
+        self.weights_ = result.point.weights
+        if len(rows) < len(y):  # rows of sample weight 0 have a weight of the loss too
+            self.weights_ = Rows(X, y, weights, noise, rows.frame).loss_weights(result.point.theta, *result.point.law)
         self._warn(result)
         return self
 
@@ -90,7 +98,8 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
     def _validated(self, X, reset: bool) -> np.ndarray:
         with _checks.naming("X"):
             X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
-        _checks.check_finite("X", X)
+        if X.size < _MANY_ENTRIES or not reset:  # otherwise it shows in the first sums, and X is not read for it alone
+            _checks.check_finite("X", X)
         return X
 
     def _check_parameters(self) -> None:

@@ -39,7 +39,7 @@ def check_choice(name: str, value, choices: tuple[str, ...], remedy: str) -> Non
 def check_random_state(value) -> None:
     """What scikit-learn takes for a random_state."""
     known = value is None or value is np.random or isinstance(value, np.random.RandomState)
-    seed = isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= value < 2**32
+    seed = isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= int(value) < 2**32
     if not known and not seed:
         refuse("random_state", value, "an integer in [0, 2**32), a RandomState or None", "0 gives the same fit always")
 

@@ -109,7 +109,7 @@ def test_sweep_equals_numpy(intercept, weighted, order, alpha):
     theta, c = np.linspace(0.5, -0.5, X.shape[1]), 0.7
     r = y - X @ theta
     learned = np.isfinite(alpha) and alpha != 2
-    sums = rows.sweep(theta, alpha, c, cpu.HESSIAN, learned)
+    sums, loss_weights = rows.sweep(theta, alpha, c, cpu.HESSIAN, learned)
     weight, curvature = losses.weight(r, alpha, c), losses.psi_prime(r, alpha, c) * c**2
     u = r / c
     np.testing.assert_allclose(rows.residuals(theta), r, rtol=1e-10, atol=1e-12)
@@ -117,8 +117,9 @@ def test_sweep_equals_numpy(intercept, weighted, order, alpha):
     np.testing.assert_allclose(sums.score, X.T @ (s * weight * u), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(sums.gram, X.T @ (X * (s * curvature)[:, None]), rtol=1e-9, atol=1e-8)
     np.testing.assert_allclose(sums.cross[0], X.T @ (s * u * (weight + curvature)), rtol=1e-9, atol=1e-8)
-    gram = rows.sweep(theta, alpha, c, cpu.GRAM, learned).gram
+    gram = rows.sweep(theta, alpha, c, cpu.GRAM, learned)[0].gram
     np.testing.assert_allclose(gram, X.T @ (X * (s * weight)[:, None]), rtol=1e-9, atol=1e-8)
+    np.testing.assert_allclose(loss_weights, weight, rtol=1e-9, atol=1e-14)
     np.testing.assert_allclose(rows.gram(), X.T @ (X * s[:, None]), rtol=1e-9, atol=1e-8)
     np.testing.assert_allclose(rows.loss_weights(theta, alpha, c), weight, rtol=1e-9, atol=1e-14)
     known = rows.residual_sums(r, np.array([alpha, alpha]), np.array([c, 2 * c]), learned)
@@ -133,7 +134,7 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
     results = []
     for n_threads in (1, 2, 4):
         with threadpool_limits(n_threads):
-            results.append(rows.sweep(theta, 0.7, 0.9, cpu.HESSIAN, True))
+            results.append(rows.sweep(theta, 0.7, 0.9, cpu.HESSIAN, True)[0])
     for other in results[1:]:
         for name in ("scalars", "score", "cross", "gram"):
             np.testing.assert_array_equal(getattr(other, name), getattr(results[0], name))

@@ -37,8 +37,12 @@ class Settings(NamedTuple):
 
 def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | None, report: Callable) -> FitResult:
     """Fit rows from a start of its own, or from warm (theta, law)."""
-    objective = _objective(rows, policy, settings.strength)
-    theta, law = warm if warm is not None else _begin(objective, policy, settings)
+    part = _fit_part(rows, policy, settings) if warm is None and policy.learns else None
+    objective = _objective(rows, policy, settings.strength, part)
+    if part is not None:
+        theta, law = part.point.theta, part.point.law
+    else:
+        theta, law = warm if warm is not None else _begin(objective, policy, settings)
     solver = SOLVERS[settings.solver]()
     point, history, reason = iterate(
         objective, policy, solver, theta, policy.clip(law), settings.max_iter, settings.tol, report
@@ -47,27 +51,35 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
         reason = StopReason.INTERPOLATED
     elif reason.converged and policy.at_floor(point.law):
         reason = StopReason.EXACT
-    return FitResult(point, history, reason, objective.total, objective.dof)
+    return FitResult(point, history, reason, objective.total, objective.dof, objective.inverse)
 
 
-def _objective(rows: Rows, policy, strength: float) -> Objective:
+def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
+    """A rough fit of a random part of many rows."""
+    n, q = len(rows), rows.frame.n_coefs
+    if n < 20 * max(1000, 20 * q):
+        return None
+    size = int(min(max(5000, 60 * q, n / 40), n / 20))
+    part = rows.take(spread_index(n, size, check_random_state(settings.random_state)))
+    coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL, strength=settings.strength * size / n)
+    return fit(part, policy, coarse, None, _silent)
+
+
+def _objective(rows: Rows, policy, strength: float, part: FitResult | None) -> Objective:
+    """The objective with its degrees of freedom: full rank in a part of the rows is full rank in all."""
     penalty = rows.frame.penalty(strength)
     total = rows.total_weight
-    gram = rows.gram()
-    inverse = Inverse.of(gram, penalty)
-    dof = total - effective_dof(inverse, gram, penalty)
+    if part is not None and strength == 0.0 and part.inverse.rank == len(penalty):
+        inverse = part.inverse.scaled(part.total / total)
+        dof = total - len(penalty)
+    else:
+        gram = rows.gram()
+        inverse = Inverse.of(gram, penalty)
+        dof = total - effective_dof(inverse, gram, penalty)
     return Objective(rows, penalty, inverse, total, dof if dof > 1e-9 * total else 0.0, policy.learns)
 
 
 def _begin(objective: Objective, policy, settings: Settings) -> tuple[np.ndarray, Law]:
-    rows = objective.rows
-    n, q = len(rows), len(objective.penalty)
-    if policy.learns and n >= 20 * max(1000, 20 * q):
-        size = int(min(max(5000, 60 * q, n / 40), n / 20))
-        part = rows.take(spread_index(n, size, check_random_state(settings.random_state)))
-        coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL, strength=settings.strength * size / n)
-        found = fit(part, policy, coarse, None, _silent).point
-        return found.theta, found.law
     start = find_start(objective, settings.init, settings.random_state)
     law = policy.start(objective, start.theta, start.scale)
     # beyond alpha = 2 the loss is convex, and grows so fast that only least squares is near its optimum

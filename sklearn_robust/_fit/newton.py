@@ -11,6 +11,7 @@ from scipy.linalg.lapack import dpotrf, dpotri
 
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.objective import Objective, Point
+from sklearn_robust._fit.ridge import Inverse
 from sklearn_robust._rows import cpu
 
 _MAX_HALVINGS = 4
@@ -29,13 +30,17 @@ class Newton:
         self._inverse: np.ndarray | None = None
         self._free = -1
         self._hessians = 0
+        self._least_squares: Inverse | None = None
         self._before: tuple[np.ndarray, np.ndarray] | None = None
 
     def step(self, objective: Objective, policy, point: Point) -> Point:
         """The next coefficients and law."""
         if point.law.alpha == 2.0:
             self._inverse = None
-            theta = point.theta - point.law.c * (objective.inverse @ point.gradient)
+            if point.want == cpu.HESSIAN:  # at alpha = 2 the gram of the sample weights
+                self._least_squares = Inverse.of(point.sums.gram, objective.penalty)
+            inverse = self._least_squares or objective.inverse
+            theta = point.theta - point.law.c * (inverse @ point.gradient)
             following = objective.at(theta, point.law, cpu.SCORE)
             return objective.with_scale(following, policy.least_squares_c(objective, following.sums.scalars, point.law))
         apart = policy.learns and objective.penalty.any()

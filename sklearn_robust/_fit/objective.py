@@ -42,19 +42,23 @@ def quartile(alpha: float) -> float:
 
 @dataclass(frozen=True)
 class Point:
-    """Coefficients and law, the sums there, line 1, and its gradient in theta (times c, summed over rows)."""
+    """Coefficients and law, sums and weights (n,) there, line 1, its gradient in theta (times c, summed over rows)."""
 
     theta: np.ndarray
     law: Law
     want: int
     sums: Sums
+    weights: np.ndarray
     line1: float
     gradient: np.ndarray
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Rows, ridge penalty (q,), (X'SX + P)^-1, S and S - d; ``learns`` tells whether the log terms count."""
+    """Rows, ridge penalty (q,), S and S - d; ``learns`` tells whether the log terms count.
+
+    ``inverse`` is (X'SX + P)^-1, estimated from a part of the rows where they are many: a scaling, not a statistic.
+    """
 
     rows: Rows
     penalty: np.ndarray
@@ -85,18 +89,18 @@ class Objective:
 
     def at(self, theta, law: Law, want: int) -> Point:
         """One pass over the rows."""
-        sums = self.rows.sweep(theta, law.alpha, law.c, want, self.learns and law.alpha != 2.0)
-        return self._point(theta, law, want, sums)
+        sums, weights = self.rows.sweep(theta, law.alpha, law.c, want, self.learns and law.alpha != 2.0)
+        return self._point(theta, law, want, sums, weights)
 
-    def _point(self, theta, law: Law, want: int, sums: Sums) -> Point:
+    def _point(self, theta, law: Law, want: int, sums: Sums, weights) -> Point:
         gradient = self.penalty * theta / law.c - sums.score
-        return Point(theta, law, want, sums, sums.loss + self.ridge(theta, law), gradient)
+        return Point(theta, law, want, sums, weights, sums.loss + self.ridge(theta, law), gradient)
 
     def with_scale(self, point: Point, c: float) -> Point:
         """The same coefficients at alpha = 2 and another c: all sums are known."""
         factor = point.law.c / c
         sums = Sums(point.sums.scalars * factor**2, point.sums.score * factor, point.sums.cross, point.sums.gram)
-        return self._point(point.theta, Law(2.0, c), point.want, sums)
+        return self._point(point.theta, Law(2.0, c), point.want, sums, point.weights)
 
     def value(self, point: Point) -> float:
         """What the fit as a whole lowers: line 1, with the log terms where they count."""

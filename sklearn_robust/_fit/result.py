@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_robust._fit.objective import Point
+from sklearn_robust._fit.ridge import Inverse
 
 
 class StopReason(Enum):
@@ -38,13 +39,14 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class FitResult:
-    """The last point, how it was reached, S and d."""
+    """The last point, how it was reached, S, S - d, and (X'SX + P)^-1 (of a part of the rows, where they are many)."""
 
     point: Point
     history: list[Record]
     stop_reason: StopReason
     total: float
     dof: float
+    inverse: Inverse
 
     @property
     def n_iter(self) -> int:

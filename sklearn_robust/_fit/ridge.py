@@ -1,6 +1,6 @@
 """Weighted ridge by its gram: (G + P) delta = rhs, rank-deficient or not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import eigh
@@ -37,6 +37,10 @@ class Inverse:
         values, vectors = eigh(matrix)
         kept = values > len(factor) * _RANK_TOL * max(values[-1], 0.0)
         return cls(factor, None, vectors[:, kept], values[kept])
+
+    def scaled(self, factor: float) -> "Inverse":
+        """The inverse of the matrix divided by ``factor``."""
+        return replace(self, factor=self.factor * np.sqrt(factor))
 
     @property
     def rank(self) -> int:

@@ -58,22 +58,23 @@ class Rows:
         scalars, score, cross, gram = (part[0] if self._n_chunks == 1 else part.sum(axis=0) for part in parts)
         return Sums(scalars, score, cross, gram)
 
-    def _sweep(self, theta, alpha: float, c: float, want: int, learn_shape: bool, residuals) -> Sums:
+    def _sweep(self, theta, alpha: float, c: float, want: int, learn_shape: bool, out) -> Sums:
         frame = self.frame
         inv_scale = 1.0 / frame.scale
 
         def task(first, last, scalars, score, cross, gram):
             cpu.sweep(
                 self.X, self.y, self.weights, self.noise, frame.center, inv_scale, frame.y_center,
-                1.0 / frame.y_scale, theta, alpha, c, want, learn_shape, first, last, residuals,
+                1.0 / frame.y_scale, theta, alpha, c, want, learn_shape, first, last, out,
                 scalars, score, cross, gram,
             )  # fmt: skip
 
         return self._map_sum(task, theta.size if want != cpu.RESIDUALS else 0)
 
-    def sweep(self, theta, alpha: float, c: float, want: int, learn_shape: bool = False) -> Sums:
-        """One pass over X: the sums that are wanted, at coefficients theta (q,) in working units."""
-        return self._sweep(theta, alpha, c, want, learn_shape, NONE)
+    def sweep(self, theta, alpha: float, c: float, want: int, learn_shape: bool = False) -> tuple[Sums, np.ndarray]:
+        """One pass over X, at coefficients theta (q,) in working units: the sums, and the loss's weights (n,)."""
+        weights = np.empty(len(self))
+        return self._sweep(theta, alpha, c, want, learn_shape, weights), weights
 
     def residuals(self, theta) -> np.ndarray:
         """Residuals (n,), in working units, divided by the noise scales."""
@@ -83,7 +84,7 @@ class Rows:
 
     def gram(self) -> np.ndarray:
         """X'SX (q, q), of the sample weights alone, in working units."""
-        return self.sweep(np.zeros(self.frame.n_coefs), 2.0, 1.0, cpu.PLAIN_GRAM).gram
+        return self._sweep(np.zeros(self.frame.n_coefs), 2.0, 1.0, cpu.PLAIN_GRAM, False, NONE).gram
 
     def residual_sums(self, residuals, alpha, c, learn_shape: bool) -> np.ndarray:
         """The scalars (k, 7) of known residuals (n,) at laws alpha, c (k,): X is not read."""

@@ -106,8 +106,8 @@ def _sample_weights(weights, first, m, s):
 
 @jit
 def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, alpha, c, want, learn_shape,
-          first, last, residuals, scalars, score, cross, gram):  # fmt: skip
-    """Rows first to last: residuals if there is room for them, and the sums that are wanted, added to the arguments."""
+          first, last, out, scalars, score, cross, gram):  # fmt: skip
+    """Rows first to last: the sums that are wanted, added to the arguments; residuals, or else weights, in ``out``."""
     q = theta.size
     intercept = q - center.size
     xt = np.empty((q, BLOCK + _PAD))
@@ -122,13 +122,13 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
             _add_gram(xt, s, m, gram, gx)
             continue
         _subtract_fit(xt, theta, m, u)
-        if residuals.size:
-            residuals[start : start + m] = u[:m]
         if want == RESIDUALS:
+            out[start : start + m] = u[:m]
             continue
         for i in range(m):
             u[i] /= c
         vector.fill_terms(u, m, alpha, learn_shape, terms)
+        out[start : start + m] = terms[vector.WEIGHT, :m]
         _add_scalars(u, s, m, learn_shape, terms, scalars)
         for i in range(m):
             gu[i] = s[i] * terms[vector.PULL, i]
