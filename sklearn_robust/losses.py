@@ -1,6 +1,6 @@
 """The general and adaptive robust loss and its derivatives, as functions of arrays.
 
-With u = x / c, b = |alpha - 2| and r = u² / b (J. T. Barron, A General and Adaptive Robust Loss Function, CVPR 2019),
+With u = x / c, ``b = |alpha - 2|``, r = u² / b (J. T. Barron, A General and Adaptive Robust Loss Function, CVPR 2019)::
 
     rho(x, alpha, c) = (b / alpha) ((1 + r)^(alpha/2) - 1)     0: log(1 + u²/2)    2: u²/2    ±inf: ±(exp(±u²/2) - 1)
     Z(alpha)         = ∫ exp(-rho(x, alpha, 1)) dx             alpha >= 0

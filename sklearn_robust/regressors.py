@@ -55,7 +55,7 @@ coef_ : ndarray of shape (n_features,)
         Why the steps ended, in a sentence.
     n_features_in_ : int
         Number of columns seen in ``fit``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, where X has them."""
 
 

@@ -1,4 +1,4 @@
-"""Newton's method, jointly in the coefficients, log c and alpha.
+"""Newton's method, jointly in the coefficients and the law.
 
 The Hessian comes from the same pass as the gradient; where rows are many, only the first ones are asked for, and BFGS
 updates of the inverse turn gradient-only passes into further digits. A step that does not lower J is halved;
@@ -37,10 +37,11 @@ class Newton:
         """The next coefficients and law."""
         if point.law.alpha == 2.0:
             self._inverse = None
-            if point.want == cpu.HESSIAN:  # at alpha = 2 the gram of the sample weights
+            if self._least_squares is None:  # at alpha = 2 the Hessian holds the gram of the sample weights
+                if point.want != cpu.HESSIAN:
+                    point = objective.at(point.theta, point.law, cpu.HESSIAN)
                 self._least_squares = Inverse.of(point.sums.gram, objective.penalty)
-            inverse = self._least_squares or objective.inverse
-            theta = point.theta - point.law.c * (inverse @ point.gradient)
+            theta = point.theta - point.law.c * (self._least_squares @ point.gradient)
             following = objective.at(theta, point.law, cpu.SCORE)
             return objective.with_scale(following, policy.least_squares_c(objective, following.sums.scalars, point.law))
         apart = policy.learns and objective.penalty.any()
@@ -48,7 +49,7 @@ class Newton:
         if point.want != cpu.HESSIAN and (self._inverse is None or free != self._free):
             point = objective.at(point.theta, point.law, cpu.HESSIAN)
         gradient = self._gradient(objective, policy, point, free)
-        position = np.concatenate((point.theta, [np.log(point.law.c), point.law.alpha][:free]))
+        position = np.concatenate((point.theta, policy.position(point.law)[:free] if free else []))
         self._update(objective, policy, point, free, position, gradient)
         found = self._descend(objective, policy, point, free, gradient)
         if found is None:
@@ -60,7 +61,7 @@ class Newton:
         self._before = (position, gradient)
         square = policy.least_squares(objective, found.sums.scalars, found.law)
         if square and policy.least_squares_value(objective, square) <= objective.value(found):
-            return objective.at(found.theta, square, cpu.SCORE)
+            return objective.at(found.theta, square, self.wants)
         return found
 
     def _gradient(self, objective: Objective, policy, point: Point, free: int) -> np.ndarray:
@@ -91,7 +92,8 @@ class Newton:
         q, c = len(point.theta), point.law.c
         matrix = np.empty((q + free, q + free))
         matrix[:q, :q] = (point.sums.gram + np.diag(objective.penalty)) / c**2
-        matrix[q:, :q] = point.sums.cross[:free] / c
+        if free:
+            matrix[q:, :q] = policy.turned(point.law, *point.sums.cross)[:free] / c
         matrix[:q, q:] = matrix[q:, :q].T
         if free:
             matrix[q:, q:] = policy.hessian(objective, point.sums.scalars, point.law)[:free, :free]

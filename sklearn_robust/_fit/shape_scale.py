@@ -2,7 +2,12 @@
 
 ``Learned`` lowers J = Σ s [rho + log Z(alpha)] + (S - d) log c. alpha = 2 is a point apart: there both d rho / d alpha
 and (log Z)' are infinite, and for d > 0 J has a narrow dip, so it is compared in closed form, c² = Σ s r² / (S - d),
-and left only when a smaller alpha at some distance is better.
+and left only when a smaller alpha at some distance is better. Near it J is a narrow bent valley in (log c, alpha): c
+has to make up for what alpha does to Gaussian residuals. Newton's steps therefore run in (kappa, alpha) with
+
+    kappa = log c - h(alpha),    h = (b/4) (log b - E z log z),    b = |alpha - 2|,    E z log z = 2 - gamma - log 2
+
+where h is how log c answers to alpha at Gaussian noise, to first order in b.
 """
 
 from dataclasses import dataclass
@@ -24,6 +29,7 @@ _GRID = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 6.0)
 _PROFILE_TOL = 0.02
 _MAX_HALVINGS = 30
 _EPS = np.finfo(float).eps
+_NORMAL_MEAN_Z_LOG_Z = 2.0 - np.euler_gamma - np.log(2.0)
 
 
 @dataclass(frozen=True)
@@ -137,25 +143,45 @@ class Learned:
         held = self._slopes(objective, point.sums.scalars, point.law)[1]
         return 0 if held[0] else 1 if held[1] else 2
 
+    def position(self, law: Law) -> np.ndarray:
+        """(kappa, alpha)."""
+        return np.array([np.log(law.c) - self._bend(law.alpha)[0], law.alpha])
+
+    def turned(self, law: Law, along_scale, along_shape):
+        """Derivatives in (log c, alpha) as derivatives in (kappa, alpha): a row each."""
+        return np.array([along_scale, along_shape + self._bend(law.alpha)[1] * along_scale])
+
     def slopes(self, objective: Objective, scalars, law: Law) -> np.ndarray:
-        """The gradient of J in (log c, alpha)."""
-        return self._slopes(objective, scalars, law)[0]
+        """The gradient of J in (kappa, alpha)."""
+        return self.turned(law, *self._slopes(objective, scalars, law)[0])
 
     def hessian(self, objective: Objective, scalars, law: Law) -> np.ndarray:
-        """The Hessian of J in (log c, alpha)."""
-        cross = scalars[SCALE_SHAPE]
+        """The Hessian of J in (kappa, alpha)."""
+        _, slope, curvature = self._bend(law.alpha)
+        scale = scalars[SCALE_SCALE]
+        cross = scalars[SCALE_SHAPE] + slope * scale
         shape = scalars[SHAPE_SHAPE] + objective.total * log_partition_curvature(law.alpha)
-        return np.array([[scalars[SCALE_SCALE], cross], [cross, shape]])
+        shape += slope * (scalars[SCALE_SHAPE] + cross) + curvature * (objective.dof - scalars[SCALE])
+        return np.array([[scale, cross], [cross, shape]])
 
     def moved(self, law: Law, step) -> Law:
-        """The law after a step in (log c, alpha), inside the bounds; alpha = 2 is only approached."""
+        """The law after a step in (kappa, alpha), inside the bounds; alpha = 2 is only approached."""
         alpha = min(max(law.alpha + float(step[1]), self.low), self.high)
         if alpha == 2.0 != law.alpha:
             alpha = law.alpha + 0.75 * (2.0 - law.alpha)
-        return Law(alpha, max(law.c * float(np.exp(step[0])), self.c_min))
+        log_step = step[0] + self._bend(alpha)[0] - self._bend(law.alpha)[0]
+        return Law(alpha, max(law.c * float(np.exp(log_step)), self.c_min))
+
+    def _bend(self, alpha: float) -> tuple[float, float, float]:
+        """The answer h of log c to alpha and its derivatives; 0 where alpha may go far beyond 2."""
+        b = abs(alpha - 2.0)
+        if b == 0.0 or self.high > 2.0:
+            return 0.0, 0.0, 0.0
+        log_b = np.log(b) - _NORMAL_MEAN_Z_LOG_Z
+        return 0.25 * b * log_b, 0.25 * np.sign(alpha - 2.0) * (log_b + 1.0), 0.25 / b
 
     def shortened(self, law: Law, step) -> float:
-        """The fraction of a step in (log c, alpha) that stays where the model of J is trusted."""
+        """The fraction of a step in (kappa, alpha) that stays where the model of J is trusted."""
         reach = np.array([1.0, 0.5 * (1.0 + law.alpha)])
         return float(min(1.0, (reach / np.maximum(np.abs(step), 1e-300)).min()))
 
@@ -221,8 +247,9 @@ class Learned:
         return law, value
 
     def _direction(self, objective: Objective, scalars, law: Law) -> np.ndarray:
-        """Newton's step in (log c, alpha), within the trusted region; alpha stays where a bound holds it."""
-        (scale, shape), held = self._slopes(objective, scalars, law)
+        """Newton's step in (kappa, alpha), within the trusted region; alpha stays where a bound holds it."""
+        held = self._slopes(objective, scalars, law)[1]
+        scale, shape = self.slopes(objective, scalars, law)
         curvature = max(scalars[SCALE_SCALE], 1e-3 * objective.dof)
         alpha_step = cross = 0.0
         if not held[1]:
