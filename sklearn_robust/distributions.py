@@ -55,7 +55,8 @@ def _log_z(alpha):
 
 
 def _evaluate(function, x, alpha):
-    x, alpha = np.asarray(x, dtype=np.float64), np.asarray(alpha, dtype=np.float64)
+    # copies: scipy passes views of broadcast arrays, whose flags an older numba must not touch
+    x, alpha = np.array(x, dtype=np.float64), np.array(alpha, dtype=np.float64)
     with np.errstate(all="ignore"):
         return function(x, alpha, _log_z(alpha))
 

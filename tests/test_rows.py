@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import optimize, stats
+from scipy import integrate, optimize, stats
 from threadpoolctl import threadpool_limits
 
 from sklearn_robust import losses
@@ -194,7 +194,7 @@ def test_efficiency_is_reached(alpha, efficiency):
     k = efficient_scale(alpha, efficiency)
     x = np.linspace(-15, 15, 200_001)
     density = stats.norm.pdf(x)
-    slope = np.trapezoid(losses.psi_prime(x, alpha, k) * density, x)
-    square = np.trapezoid(losses.psi(x, alpha, k) ** 2 * density, x)
+    slope = integrate.trapezoid(losses.psi_prime(x, alpha, k) * density, x)
+    square = integrate.trapezoid(losses.psi(x, alpha, k) ** 2 * density, x)
     assert slope**2 / square == pytest.approx(gaussian_efficiency(alpha, k), rel=1e-6)
     assert k == 1.0 or slope**2 / square == pytest.approx(efficiency, rel=1e-6)

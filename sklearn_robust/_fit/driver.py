@@ -43,7 +43,7 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
         theta, law = part.point.theta, part.point.law
     else:
         theta, law = warm if warm is not None else _begin(objective, policy, settings)
-    solver = SOLVERS[settings.solver]()
+    solver = SOLVERS[settings.solver]
     point, history, reason = iterate(
         objective, policy, solver, theta, policy.clip(law), settings.max_iter, settings.tol, report
     )
@@ -90,11 +90,32 @@ def _silent(iteration: int, record: Record) -> None:
     """Report nothing."""
 
 
-def iterate(objective: Objective, policy, solver, theta, law: Law, max_iter: int, tol: float, report):
-    """Run the solver from (theta, law): (last point, history, stop reason); report(k, record) after each step."""
+def iterate(objective: Objective, policy, solver_class, theta, law: Law, max_iter: int, tol: float, report):
+    """Run a solver from (theta, law), and once more where the law may have another minimum: the lower one is kept.
+
+    Returns the last point, the history and the stop reason; report(k, record) is called after each step that counts.
+    """
+    point, history, reason = _descend(objective, policy, solver_class(), theta, law, max_iter, tol, report)
+    left = max_iter + 1 - len(history)
+    other = policy.other_basin(objective, point) if reason.converged and left > 0 else None
+    if other is not None:
+        there, further, reason_there = _descend(
+            objective, policy, solver_class(), point.theta, other, left, tol, _silent
+        )
+        value = history[-1].objective
+        if further[-1].objective < value - 1e-12 * abs(value):
+            point, reason = there, reason_there
+            for record in further:
+                if record.objective < value:
+                    report(len(history), record)
+                    history.append(record)
+    return point, history, reason
+
+
+def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: int, tol: float, report):
+    """Steps of one solver until one of the reasons to stop."""
     point = objective.at(theta, law, solver.wants)
     history: list[Record] = []
-    may_release = True
     rounding = 8.0 * _EPS * objective.amplification
     while True:
         history.append(_record(objective, policy, point))
@@ -103,16 +124,9 @@ def iterate(objective: Objective, policy, solver, theta, law: Law, max_iter: int
             return point, history, StopReason.OVERFLOW
         reason = _stop(history, tol, rounding)
         if reason is not None:
-            released = policy.release(objective, point) if may_release else point.law
-            if released == point.law:
-                return point, history, reason
-            # with a penalty the law has an objective of its own: to go and come back could go on for ever
-            may_release = not objective.penalty.any()
+            return point, history, reason
         if len(history) > max_iter:
             return point, history, StopReason.MAX_ITER
-        if reason is not None:
-            point = objective.at(point.theta, released, solver.wants)
-            continue
         following = solver.step(objective, policy, point)
         if following.law == point.law and np.array_equal(following.theta, point.theta):
             return point, history, StopReason.STALLED

@@ -2,12 +2,12 @@
 
 ``Learned`` lowers J = Σ s [rho + log Z(alpha)] + (S - d) log c. alpha = 2 is a point apart: there both d rho / d alpha
 and (log Z)' are infinite, and for d > 0 J has a narrow dip, so it is compared in closed form, c² = Σ s r² / (S - d),
-and left only when a smaller alpha at some distance is better. Near it J is a narrow bent valley in (log c, alpha): c
-has to make up for what alpha does to Gaussian residuals. Newton's steps therefore run in (kappa, alpha) with
+and J may have another minimum at some distance: ``other_basin`` names where to look. Near it J is a narrow bent valley
+in (log c, alpha): c has to make up for what alpha does to Gaussian residuals. Newton's steps therefore run in
 
-    kappa = log c - h(alpha),    h = (b/4) (log b - E z log z),    b = |alpha - 2|,    E z log z = 2 - gamma - log 2
+    (kappa, alpha),   kappa = log c - h(alpha),   h = (b/4) (log b - E z log z),   E z log z = 2 - gamma - log 2
 
-where h is how log c answers to alpha at Gaussian noise, to first order in b.
+where b = |alpha - 2| and h is how log c answers to alpha at Gaussian noise, to first order in b.
 """
 
 from dataclasses import dataclass
@@ -27,6 +27,8 @@ from sklearn_robust._rows.sums import SCALE, SCALE_SCALE, SCALE_SHAPE, SHAPE, SH
 
 _GRID = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 6.0)
 _PROFILE_TOL = 0.02
+# What better coefficients gain in J, a coefficient, between two laws that fit alike: a few percent of 1/2.
+_ALLOWANCE = 0.05
 _MAX_HALVINGS = 30
 _EPS = np.finfo(float).eps
 _NORMAL_MEAN_Z_LOG_Z = 2.0 - np.euler_gamma - np.log(2.0)
@@ -55,9 +57,8 @@ class Fixed:
         """The same law."""
         return law
 
-    def release(self, objective: Objective, point: Point) -> Law:
-        """The same law."""
-        return point.law
+    def other_basin(self, objective: Objective, point: Point) -> None:
+        """No other law is allowed."""
 
     def at_floor(self, law: Law) -> bool:
         """Whether the scale was measured as zero."""
@@ -118,20 +119,25 @@ class Learned:
         square = self.least_squares(objective, scalars[0], law)
         return square if square and self.least_squares_value(objective, square) <= value else moved
 
-    def release(self, objective: Objective, point: Point) -> Law:
-        """From alpha = 2, the best of a few smaller alphas if one is lower."""
+    def other_basin(self, objective: Objective, point: Point) -> Law | None:
+        """On which law another minimum of J might lie: alpha = 2 seen from below, or the best smaller alpha from there.
+
+        Both are judged at the present coefficients, with an allowance for what their own coefficients would gain.
+        """
         law = point.law
-        if law.alpha != 2.0 or self.high != 2.0 or self.low == 2.0 or objective.dof <= 0.0 or self.at_floor(law):
-            return law
+        if self.high != 2.0 or self.low == 2.0 or objective.dof <= 0.0 or self.at_floor(law):
+            return None
+        limit = objective.value(point) + _ALLOWANCE * objective.n_coefs
+        if law.alpha != 2.0:
+            square = Law(2.0, self.least_squares_c(objective, point.sums.scalars, law))
+            return square if self.least_squares_value(objective, square) < limit else None
         nearest = max(5.0 * objective.n_coefs / objective.total, 1e-3)
         gaps = [gap for gap in (nearest * 4.0**k for k in range(6)) if 2.0 - gap > self.low]
-        residuals = objective.rows.residuals(point.theta)
         alphas = [2.0 - gap for gap in (*gaps, 2.0 - self.low)]
-        others = [Law(alpha, law.c * NORMAL_QUARTILE / quartile(alpha)) for alpha in alphas]
-        laws, values = self._profile(objective, residuals, others)
+        laws = [Law(alpha, law.c * float(np.exp(self._bend(alpha)[0]))) for alpha in alphas]
+        laws, values = self._profile(objective, objective.rows.residuals(point.theta), laws)
         best = int(np.argmin(values))
-        value = objective.value(point)
-        return laws[best] if values[best] < value - 1e-12 * abs(value) else law
+        return laws[best] if values[best] < limit else None
 
     def gradient(self, objective: Objective, scalars, law: Law) -> float:
         """The largest slope of J in (log c, alpha) that no bound holds, per unit weight."""
@@ -217,6 +223,7 @@ class Learned:
         best one has found its c, the search ends.
         """
         log_c = np.log([law.c for law in laws])
+        tol = min(_PROFILE_TOL, 0.1 / np.sqrt(objective.total))
         least = np.log(self.c_min)
         for _ in range(40):
             scalars, values = objective.line2(residuals, laws)
@@ -226,7 +233,7 @@ class Learned:
             step = np.where(np.isnan(step), 2.0, step)  # inf / inf: sums that overflow ask for a larger c
             moved = np.maximum(log_c + step, least)
             best = np.argmin(values)
-            if abs(moved[best] - log_c[best]) < _PROFILE_TOL:
+            if abs(moved[best] - log_c[best]) < tol:
                 return laws, values
             log_c = moved
             laws = [Law(law.alpha, max(float(np.exp(at)), self.c_min)) for law, at in zip(laws, log_c, strict=True)]
