@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.lbfgs import LBFGS
@@ -16,7 +15,7 @@ from sklearn_robust._fit.newton import Newton
 from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.ridge import Inverse, effective_dof
-from sklearn_robust._fit.start import find_start, ols, spread_index
+from sklearn_robust._fit.start import find_start, generator, ols, spread_index
 from sklearn_robust._rows.blocks import Rows
 
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
@@ -60,7 +59,7 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
     if n < 20 * max(1000, 20 * q):
         return None
     size = int(min(max(5000, 60 * q, n / 40), n / 20))
-    part = rows.take(spread_index(n, size, check_random_state(settings.random_state)))
+    part = rows.take(spread_index(n, size, generator(settings.random_state)))
     coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL, strength=settings.strength * size / n)
     return fit(part, policy, coarse, None, _silent)
 

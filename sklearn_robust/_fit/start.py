@@ -4,6 +4,7 @@
 the order of (y, X), so that neither the order of the rows nor weights written as repeated rows change the start.
 """
 
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ N_SUBSETS, N_KEPT, N_STEPS, N_REFINED = 200, 6, 2, 2
 # Bounds on the arithmetic of eliminations and of steps, which only many columns meet.
 _MOST_SUBSET_WORK, _MOST_STEP_WORK = 4e6, 2e8
 _SORTED_ROWS = 20_000
-_ROUGH, _FINE = 1e-4, 1e-8
+_ROUGH, _FINE = 1e-3, 1e-8
 _EPS = np.finfo(float).eps
 
 
@@ -42,34 +43,40 @@ def ols(objective: Objective) -> Start:
 
 def s_estimate(objective: Objective, plain: Start, random_state) -> Start:
     """Fast-S: subsets are searched on a few hundred rows, the best and least squares are iterated on a few thousand."""
-    rng = check_random_state(random_state)
-    q, n_coefs = len(objective.penalty), objective.n_coefs
-    some = _sample(objective.rows, max(1000, 40 * q), rng)
-    few = _sample(some, max(200, 20 * q), rng)
-    columns, y, weights = few.dense()
+    rng = generator(random_state)
+    rows, q, n_coefs = objective.rows, len(objective.penalty), objective.n_coefs
+    columns, y, weights = _sample(rows, max(1000, 40 * q), rng).dense()
+    few = slice(None) if len(y) <= max(200, 20 * q) else np.sort(_draw(rng, weights, max(200, 20 * q)))
+    few_weights = weights if isinstance(few, slice) else np.ones(len(few))
     n_subsets = min(N_SUBSETS, int(_MOST_SUBSET_WORK / q**3))
-    draws = _draw(rng, weights, (n_subsets, q + min(q, 10)))
-    candidates, scales = screen_subsets(columns, y, weights, n_coefs, draws, min(N_KEPT, n_subsets + 1), N_STEPS)
+    draws = _draw(rng, few_weights, (n_subsets, q + min(q, 10)))
+    candidates, scales = screen_subsets(
+        np.ascontiguousarray(columns[:, few]), y[few], few_weights, n_coefs, draws, min(N_KEPT, n_subsets + 1), N_STEPS
+    )
     candidates = np.vstack((candidates[np.argsort(scales, kind="stable")][: min(N_REFINED, n_subsets)], plain.theta))
-    if len(some) > len(few):
-        columns, y, weights = some.dense()
     tol = _ROUGH if objective.learns else _FINE  # a scale that is held is worth its last digits
     max_steps = int(np.clip(_MOST_STEP_WORK / (len(y) * q**2), 2, 100))
     refined = [refine_s(columns, y, weights, n_coefs, candidate, max_steps, tol) for candidate in candidates]
     theta, scale = min(refined, key=lambda candidate: candidate[1])
     theta = objective.inverse.project(theta)
-    return Start(theta, scale if len(some) == len(objective.rows) else objective.rows.m_scale(theta, n_coefs), "s")
+    return Start(theta, scale if len(y) == len(rows) else rows.m_scale(theta, n_coefs), "s")
+
+
+def generator(random_state):
+    """The source of random numbers for a random_state: an integer always gives the same numbers."""
+    if random_state is None or isinstance(random_state, numbers.Integral):
+        return np.random.default_rng(random_state)
+    return check_random_state(random_state)
 
 
 def _sample(rows: Rows, most: int, rng) -> Rows:
     """At most so many rows, in an order of their own; drawn by weight, and then of weight 1, where there are more."""
-    ordered = _order(rows) if len(rows) <= _SORTED_ROWS else None
     if len(rows) <= most:
-        return rows.take(ordered)
-    if ordered is None and not rows.weights.size:
+        return rows.take(_order(rows))
+    if len(rows) > _SORTED_ROWS and not rows.weights.size:
         return rows.take(spread_index(len(rows), most, rng))
-    index = np.sort(_draw(rng, rows.all_weights[ordered] if ordered is not None else rows.weights, most))
-    taken = rows.take(ordered[index] if ordered is not None else index)
+    ordered = _order(rows) if len(rows) <= _SORTED_ROWS else np.arange(len(rows))
+    taken = rows.take(ordered[np.sort(_draw(rng, rows.all_weights[ordered], most))])
     return Rows(taken.X, taken.y, NONE, taken.noise, taken.frame)
 
 
