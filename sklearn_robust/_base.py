@@ -16,6 +16,11 @@ from sklearn_robust._rows.frame import Frame
 
 INITS = ("auto", "ols", "s")
 _MANY_ENTRIES = 1_000_000
+_REMEDIES = {
+    StopReason.MAX_ITER: "raise max_iter or tol, or look for columns that nearly depend on each other",
+    StopReason.STALLED: "raise tol, or look for nearly dependent columns, or a c far below the residuals",
+    StopReason.OVERFLOW: "raise c, lower alpha, or drop the row",
+}
 _FLOOR = 4 * np.finfo(float).eps
 
 
@@ -52,9 +57,9 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         _checks.check_length("y", y, len(X))
         weights = _checks.check_row_numbers("sample_weight", sample_weight, len(y), positive=False)
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
-        rows = self._rows(X, y, weights, noise)
+        rows, raised = self._rows(X, y, weights, noise)
         try:
-            result = self._run(rows)
+            result = self._run(rows, raised)
         except ValueError:
             _checks.check_finite("X", X)
             raise
@@ -63,6 +68,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         self._set_attributes(rows, result)
         self.weights_ = result.point.weights
         if len(rows) < len(y):  # rows of sample weight 0 have a weight of the loss too
+            noise = noise / rows.frame.noise_unit
             self.weights_ = Rows(X, y, weights, noise, rows.frame).loss_weights(result.point.theta, *result.point.law)
         self._warn(result)
         return self
@@ -86,13 +92,19 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
 
     @property
     def history_(self):
-        """The iterations, the start first: a DataFrame of objective, alpha, c, gradient and coefficients."""
+        """The iterations, the start first: a DataFrame of objective, alpha, c, gradient and coefficients.
+
+        Coefficients have the names of their columns, after ``coef_`` where these collide with the others.
+        """
         check_is_fitted(self)
         import pandas as pd
 
         names = getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)])
         table = pd.DataFrame([row for row, _ in self._history], columns=["objective", "alpha", "c", "gradient"])
-        coefs = pd.DataFrame([coef for _, coef in self._history], columns=["intercept", *names])
+        columns = ["intercept", *names]
+        if len({*columns, *table.columns}) < len(columns) + len(table.columns):
+            columns = ["intercept", *(f"coef_{name}" for name in names)]
+        coefs = pd.DataFrame([coef for _, coef in self._history], columns=columns)
         return pd.concat([table, coefs], axis=1)
 
     def _validated(self, X, reset: bool) -> np.ndarray:
@@ -119,45 +131,52 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         if not isinstance(self.verbose, bool):
             _checks.check_count("verbose", self.verbose, 0)
 
-    def _rows(self, X, y, weights, noise) -> Rows:
-        """The rows of positive weight, in working units; weights too small for frequencies are rescaled."""
+    def _rows(self, X, y, weights, noise) -> tuple[Rows, float]:
+        """The rows of positive weight, in working units, and by what weights too small for frequencies were raised."""
+        raised = 1.0
         if weights.size and weights.min() == 0.0:
+            _checks.check_finite("X", X)
             kept = weights > 0.0
             X, y, weights, noise = X[kept], y[kept], weights[kept], noise[kept] if noise.size else noise
         q = X.shape[1] + self.fit_intercept
-        if weights.size and weights.sum() <= q + 1 and weights.mean() < 1.0:
+        if self._measures_scale() and weights.size and weights.sum() <= q + 1 and weights.mean() < 1.0:
             warnings.warn(
                 f"sample_weight sums to {weights.sum():.3g}, which as frequencies is fewer rows than a fit with {q} "
                 "coefficients needs: the weights were rescaled to mean 1. Pass frequencies to silence this.",
                 UserWarning,
                 stacklevel=3,
             )
-            weights = weights / weights.mean()
+            raised = 1.0 / float(weights.mean())
+            weights = weights * raised
         if weights.size and (weights == 1.0).all():
             weights = NONE
-        return Rows(X, y, weights, noise, Frame.of(X, y, weights, self.fit_intercept))
+        frame = Frame.of(X, y, weights, self.fit_intercept, noise)
+        return Rows(X, y, weights, noise / frame.noise_unit, frame), raised
 
-    def _run(self, rows: Rows) -> FitResult:
+    def _run(self, rows: Rows, raised: float) -> FitResult:
         frame = rows.frame
-        strength = 0.0 if _checks.is_auto(self.l2_regularization) else float(self.l2_regularization)
+        strength = 0.0 if _checks.is_auto(self.l2_regularization) else raised * float(self.l2_regularization)
         settings = Settings(strength, self.solver, self.init, self.max_iter, self.tol, self.random_state)
         warm = None
         if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == frame.center.shape:
-            warm = frame.from_raw(self.coef_, self.intercept_), Law(self.alpha_, self.c_ / frame.y_scale)
-        return fit(rows, self._policy(frame), settings, warm, self._report)
+            warm = frame.from_raw(self.coef_, self.intercept_), Law(self.alpha_, self.c_ / frame.c_unit)
+
+        def report(iteration: int, record: Record, dof: float) -> None:
+            if self.verbose:
+                (objective, alpha, c, gradient), _ = self._raw_record(frame, record, dof)
+                print(
+                    f"[{type(self).__name__}] iteration {iteration}: objective {objective:.12g}, alpha {alpha:.4g}, "
+                    f"c {c:.4g}, gradient {gradient:.2e}"
+                )
+
+        return fit(rows, self._policy(frame), settings, warm, report)
 
     def _floor(self, frame: Frame) -> float:
         """The smallest scale in working units: a few ulps of the typical size of y."""
         return _FLOOR * (frame.y_size / frame.y_scale or 1.0)
 
-    def _report(self, iteration: int, record: Record) -> None:
-        if self.verbose:
-            print(
-                f"[{type(self).__name__}] iteration {iteration}: objective {record.objective:.12g}, "
-                f"gradient {record.gradient:.2e}, alpha {record.alpha:.4g}"
-            )
-
-    def _raw_record(self, frame: Frame, record: Record, log_terms: float):
+    def _raw_record(self, frame: Frame, record: Record, dof: float):
+        log_terms = dof * float(np.log(frame.c_unit)) if self._learns else 0.0
         coef, intercept = frame.to_raw(record.theta)
         head = (record.objective + log_terms, record.alpha, self._raw_c(frame, record.c), record.gradient)
         return head, np.concatenate(([intercept], coef))
@@ -165,23 +184,29 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
     def _raw_c(self, frame: Frame, c: float) -> float:
         if frame.y_size == 0.0 and c <= self._floor(frame):
             return 0.0
-        return c * frame.y_scale
+        return c * frame.c_unit
 
     def _set_attributes(self, rows: Rows, result: FitResult) -> None:
         frame = rows.frame
-        log_terms = result.dof * float(np.log(frame.y_scale)) if self._learns else 0.0
         self.coef_, self.intercept_ = frame.to_raw(result.point.theta)
         self.alpha_ = float(result.point.law.alpha)
         self.c_ = self._raw_c(frame, result.point.law.c)
         self.scale_ = float(self._clean_scale(rows, result))
-        self._history = [self._raw_record(frame, record, log_terms) for record in result.history]
+        self._history = [self._raw_record(frame, record, result.dof) for record in result.history]
         self.objective_ = self._history[-1][0][0]
         self.n_iter_ = result.n_iter
         self.converged_ = result.stop_reason.converged
         self.stop_reason_ = result.stop_reason.value
 
     def _warn(self, result: FitResult) -> None:
-        if result.stop_reason is StopReason.INTERPOLATED:
+        if result.stop_reason is StopReason.EXACT and self.weights_.min() < 0.01:
+            warnings.warn(
+                f"{StopReason.EXACT.value} The other rows got next to no weight: if y is rounded, or often takes one "
+                "value, hold the scale above that (c_min, or c of GeneralRobustRegressor).",
+                UserWarning,
+                stacklevel=3,
+            )
+        elif result.stop_reason is StopReason.INTERPOLATED:
             warnings.warn(
                 f"{StopReason.INTERPOLATED.value} Add rows, drop columns, or set l2_regularization.",
                 UserWarning,
@@ -189,11 +214,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
             )
         elif not result.stop_reason.converged:
             gradient = result.history[-1].gradient
-            remedy = (
-                "raise c, lower alpha, or drop the row"
-                if result.stop_reason is StopReason.OVERFLOW
-                else "raise max_iter or tol, or look for columns that nearly depend on each other"
-            )
+            remedy = _REMEDIES[result.stop_reason]
             warnings.warn(
                 f"{self.stop_reason_} The gradient is {gradient:.1e} after {self.n_iter_} iterations, "
                 f"tol={self.tol:g}; {remedy}.",

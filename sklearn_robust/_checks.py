@@ -115,7 +115,9 @@ def check_row_numbers(name: str, values, n_rows: int, *, positive: bool) -> np.n
     try:
         array = np.ascontiguousarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        refuse(name, type(values).__name__, f"an array of {n_rows} numbers, one a row of X")
+        raise ValueError(
+            f"{name} must be an array of {n_rows} numbers, one a row of X. Got {type(values).__name__}."
+        ) from None
     check_length(name, array, n_rows)
     check_finite(name, array)
     low = float(array.min())
@@ -125,6 +127,11 @@ def check_row_numbers(name: str, values, n_rows: int, *, positive: bool) -> np.n
             f"{name} must be {'positive' if positive else 'non-negative'}. Got {low!r} at row {row}; "
             + ("give the error bar of the row in units of y." if positive else "drop the row or give it weight 0.")
         )
+    with np.errstate(over="ignore"):
+        if not np.isfinite(array.sum()):
+            raise ValueError(
+                f"{name} must have a finite sum. Got {name} that adds up to inf; divide it by its largest entry."
+            )
     if not positive and array.max() == 0:
         raise ValueError(
             f"{name} must be positive for at least one row. Got zero for all {n_rows}; pass None for ones."

@@ -48,7 +48,7 @@ coef_ : ndarray of shape (n_features,)
     history_ : DataFrame
         Objective, alpha, c, largest gradient and coefficients after each step, the start first.
     n_iter_ : int
-        Steps taken.
+        Steps on the way to the optimum.
     converged_ : bool
         Whether the fit is an optimum.
     stop_reason_ : str
@@ -152,15 +152,18 @@ class GeneralRobustRegressor(BaseRobustRegressor):
             _checks.refuse("efficiency", self.efficiency, "a number in (0, 1)", "0.95 is customary")
         super()._check_parameters()
 
+    def _measures_scale(self) -> bool:
+        return _checks.is_auto(self.c)
+
     def _policy(self, frame) -> Fixed:
         alpha = float(self.alpha)
         if _checks.is_auto(self.c):
             return Fixed(alpha, None, efficient_scale(alpha, float(self.efficiency)), self._floor(frame))
-        return Fixed(alpha, float(self.c) / frame.y_scale, 1.0, 0.0)
+        return Fixed(alpha, float(self.c) / frame.c_unit, 1.0, 0.0)
 
     def _clean_scale(self, rows, result) -> float:
         robust = self.alpha < 2.0
-        return rows.clean_scale(result.point.theta, robust, result.total - result.dof) * rows.frame.y_scale
+        return rows.clean_scale(result.point.theta, robust, result.total - result.dof) * rows.frame.c_unit
 
 
 @_documented
@@ -168,12 +171,13 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
     """Linear regression that learns the shape and the scale of its robust loss from the data.
 
     The noise has density ``exp(-rho(r, alpha, c)) / (c Z(alpha))``, from Gaussian (alpha = 2) to Cauchy (alpha = 0).
-    Coefficients, alpha and c are the joint maximum of its likelihood, with d degrees of freedom taken off as in
-    least squares:
+    Coefficients, alpha and c are a joint maximum of its likelihood, with d degrees of freedom taken off as in least
+    squares:
 
     ``sum_i s_i [rho(y_i - f(x_i), alpha, c) + log Z(alpha)] + (sum_i s_i - d) log c``
 
-    On clean Gaussian data this is least squares; the more outliers, the smaller alpha.
+    On clean Gaussian data this is least squares; the more outliers, the smaller alpha. Where there are several maxima
+    the fit takes the one that a robust start leads to, which need not be the highest.
 
     Parameters
     ----------
@@ -251,9 +255,13 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
             _checks.check_positive("c_min", self.c_min, "None is a few ulps of the typical size of y", " or None")
         super()._check_parameters()
 
+    def _measures_scale(self) -> bool:
+        return True
+
     def _policy(self, frame) -> Learned:
-        floor = self._floor(frame) if self.c_min is None else float(self.c_min) / frame.y_scale
-        return Learned(float(self.alpha_bounds[0]), float(self.alpha_bounds[1]), floor)
+        given = self.c_min is not None
+        floor = float(self.c_min) / frame.c_unit if given else self._floor(frame)
+        return Learned(float(self.alpha_bounds[0]), float(self.alpha_bounds[1]), floor, given)
 
     def _clean_scale(self, rows, result) -> float:
         # the quartile of the fitted law, which is that of a Gaussian of this scale

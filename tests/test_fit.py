@@ -557,7 +557,8 @@ def test_exact_fit_of_most_rows(estimator, solver, init):
         with ignored(ConvergenceWarning):
             assert_finite(model.fit(X, y))
         return
-    model = estimator(solver=solver, init=init, max_iter=1000).fit(X, y)
+    with pytest.warns(UserWarning, match="lie exactly on the fit"):
+        model = estimator(solver=solver, init=init, max_iter=1000).fit(X, y)
     assert_finite(model)
     np.testing.assert_allclose(model.coef_, [1.0, -2.0, 3.0], rtol=1e-10)
     assert model.intercept_ == pytest.approx(4.0, rel=1e-10)
@@ -835,3 +836,54 @@ def test_every_solver_reaches_the_same_optimum_over_many_seeds():
                 fits = [fresh(model, solver=solver).fit(X, y) for solver in SOLVERS]
                 for other in fits[1:]:
                     assert of_size(other.coef_, fits[0].coef_) <= 1e-5, (seed, noise, model)
+
+
+# --- what a floor, error bars and normalised weights do ------------------------------------------------------------
+
+
+@each_solver
+@pytest.mark.parametrize("factor", [1.1, 1.5, 4.0])
+def test_alpha_is_learned_where_c_min_holds_the_scale(solver, factor):
+    X, y = make_data(outliers, n=60)
+    c_min = factor * AdaptiveRobustRegressor().fit(X, y).c_
+    model = AdaptiveRobustRegressor(c_min=c_min, solver=solver, max_iter=1000).fit(X, y)
+    assert model.c_ == pytest.approx(c_min, rel=1e-12)
+    assert model.stop_reason_ == "The scale reached c_min."
+    for alpha in np.linspace(0, 2, 21):  # no other shape is better at the same floor
+        other = AdaptiveRobustRegressor(c_min=c_min, alpha_bounds=(alpha, alpha), init="ols", max_iter=1000).fit(X, y)
+        if other.c_ <= c_min * (1 + 1e-9):
+            assert model.objective_ <= other.objective_ + 1e-7
+
+
+@both
+@pytest.mark.parametrize("unit", [1e-150, 1e-12, 1e-6, 1e9, 1e18])
+def test_the_unit_of_noise_scale_only_changes_the_unit_of_c(estimator, unit):
+    X, y = make_data(outliers, n=60)
+    _, v = row_numbers(len(y))
+    plain = estimator().fit(X, y, noise_scale=v)
+    other = estimator().fit(X, y, noise_scale=v * unit)
+    np.testing.assert_allclose(other.coef_, plain.coef_, rtol=1e-9)
+    assert other.c_ * unit == pytest.approx(plain.c_, rel=1e-9)
+    assert other.scale_ * unit == pytest.approx(plain.scale_, rel=1e-9)
+    assert (other.alpha_, other.n_iter_) == (pytest.approx(plain.alpha_, abs=1e-9), plain.n_iter_)
+
+
+def test_weights_that_sum_to_one_keep_the_balance_with_the_penalty():
+    X, y = make_data(n=50)
+    s = np.full(50, 0.02)
+    expected = Ridge(alpha=1.0).fit(X, y, sample_weight=s).coef_
+    fixed = GeneralRobustRegressor(2.0, c=1.0, l2_regularization=1.0).fit(X, y, s)
+    np.testing.assert_allclose(fixed.coef_, expected, rtol=1e-10)
+    with pytest.warns(UserWarning, match="sample_weight sums to 1"):
+        learned = AdaptiveRobustRegressor(alpha_bounds=(2.0, 2.0), l2_regularization=1.0).fit(X, y, s)
+    np.testing.assert_allclose(learned.coef_, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_solvers_agree_on_small_data_with_heavy_tails(seed):
+    rng = np.random.default_rng(5000 + seed)
+    n = int(rng.integers(10, 45))
+    X = rng.normal(size=(n, 3))
+    y = X @ [1.0, 2.0, 3.0] + rng.standard_t(2, size=n) + 5 * (rng.uniform(size=n) < 0.2 * (seed % 2))
+    values = [AdaptiveRobustRegressor(solver=solver, max_iter=1000).fit(X, y).objective_ for solver in SOLVERS]
+    assert max(values) - min(values) < 1e-6

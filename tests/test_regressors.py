@@ -155,7 +155,10 @@ def test_frames_give_feature_names(estimator, library):
     np.testing.assert_array_equal(model.feature_names_in_, ["b", "a", "c"])
     np.testing.assert_allclose(model.coef_, estimator().fit(X, y).coef_, rtol=1e-12)
     np.testing.assert_allclose(model.predict(frame), X @ model.coef_ + model.intercept_, rtol=1e-14)
-    assert list(model.history_.columns)[-4:] == ["intercept", "b", "a", "c"]
+    # a column named c would stand there twice
+    assert list(model.history_.columns)[-4:] == ["intercept", "coef_b", "coef_a", "coef_c"]
+    other = estimator().fit(library(dict(zip(["b", "a", "d"], X.T, strict=True))), y)
+    assert list(other.history_.columns)[-4:] == ["intercept", "b", "a", "d"]
     with pytest.raises(ValueError, match="feature names"):
         model.predict(library(dict(zip(["a", "b", "c"], X.T, strict=True))))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.lbfgs import LBFGS
@@ -15,7 +16,7 @@ from sklearn_robust._fit.newton import Newton
 from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.ridge import Inverse, effective_dof
-from sklearn_robust._fit.start import find_start, generator, ols, spread_index
+from sklearn_robust._fit.start import find_start, ols, spread_index
 from sklearn_robust._rows.blocks import Rows
 
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
@@ -40,16 +41,19 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
     objective = _objective(rows, policy, settings.strength, part)
     if part is not None:
         theta, law = part.point.theta, part.point.law
-    else:
-        theta, law = warm if warm is not None else _begin(objective, policy, settings)
+    elif (
+        warm is None or policy.measures_start
+    ):  # a scale that is measured is the data's own, wherever coefficients begin
+        theta, law = _begin(objective, policy, settings)
+    if warm is not None:
+        theta, law = warm[0], law if policy.measures_start else policy.clip(warm[1])
     solver = SOLVERS[settings.solver]
-    point, history, reason = iterate(
-        objective, policy, solver, theta, policy.clip(law), settings.max_iter, settings.tol, report
-    )
-    if reason.converged and objective.dof == 0.0:
+    penalised = objective.penalty.any()
+    point, history, reason = iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, report)
+    if reason.converged and len(rows) <= objective.inverse.rank and not penalised:
         reason = StopReason.INTERPOLATED
     elif reason.converged and policy.at_floor(point.law):
-        reason = StopReason.EXACT
+        reason = StopReason.FLOOR if policy.floor_given else StopReason.EXACT
     return FitResult(point, history, reason, objective.total, objective.dof, objective.inverse)
 
 
@@ -59,7 +63,7 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
     if n < 20 * max(1000, 20 * q):
         return None
     size = int(min(max(5000, 60 * q, n / 40), n / 20))
-    part = rows.take(spread_index(n, size, generator(settings.random_state)))
+    part = rows.take(spread_index(n, size, check_random_state(settings.random_state)))
     coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL, strength=settings.strength * size / n)
     return fit(part, policy, coarse, None, _silent)
 
@@ -85,14 +89,14 @@ def _begin(objective: Objective, policy, settings: Settings) -> tuple[np.ndarray
     return (ols(objective).theta if not policy.learns and law.alpha > 2.0 else start.theta), law
 
 
-def _silent(iteration: int, record: Record) -> None:
+def _silent(iteration: int, record: Record, dof: float) -> None:
     """Report nothing."""
 
 
 def iterate(objective: Objective, policy, solver_class, theta, law: Law, max_iter: int, tol: float, report):
     """Run a solver from (theta, law), and once more where the law may have another minimum: the lower one is kept.
 
-    Returns the last point, the history and the stop reason; report(k, record) is called after each step that counts.
+    Returns the last point, the history and the stop reason; report(k, record, S - d) is called for each record.
     """
     point, history, reason = _descend(objective, policy, solver_class(), theta, law, max_iter, tol, report)
     left = max_iter + 1 - len(history)
@@ -106,7 +110,7 @@ def iterate(objective: Objective, policy, solver_class, theta, law: Law, max_ite
             point, reason = there, reason_there
             for record in further:
                 if record.objective < value:
-                    report(len(history), record)
+                    report(len(history), record, objective.dof)
                     history.append(record)
     return point, history, reason
 
@@ -115,10 +119,11 @@ def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: in
     """Steps of one solver until one of the reasons to stop."""
     point = objective.at(theta, law, solver.wants)
     history: list[Record] = []
+    penalised = policy.learns and objective.penalty.any()
     rounding = 8.0 * _EPS * objective.amplification
     while True:
         history.append(_record(objective, policy, point))
-        report(len(history) - 1, history[-1])
+        report(len(history) - 1, history[-1], objective.dof)
         if not (np.isfinite(history[-1].objective) and np.isfinite(history[-1].gradient)):
             return point, history, StopReason.OVERFLOW
         reason = _stop(history, tol, rounding)
@@ -127,6 +132,10 @@ def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: in
         if len(history) > max_iter:
             return point, history, StopReason.MAX_ITER
         following = solver.step(objective, policy, point)
+        if penalised and len(history) > 2 and history[-1].gradient > 0.5 * history[-3].gradient:
+            # the law has an objective of its own: the two may chase each other round, until it goes half the way
+            law = Law(*(0.5 * (a + b) for a, b in zip(point.law, following.law, strict=True)))
+            following = objective.at(following.theta, law, following.want)
         if following.law == point.law and np.array_equal(following.theta, point.theta):
             return point, history, StopReason.STALLED
         point = following

@@ -43,7 +43,7 @@ class IRLS:
                 return longer
         if point.law.alpha <= 2.0:
             return point.theta + point.law.c * step
-        noise = 4.0 * np.finfo(float).eps * abs(point.line1)
+        noise = objective.noise(point.line1)
         for _ in range(_MAX_HALVINGS):
             trial = point.theta + point.law.c * step
             promised = _ARMIJO * float(step @ point.gradient)

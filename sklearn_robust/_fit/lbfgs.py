@@ -40,7 +40,7 @@ class LBFGS:
             direction = -(objective.inverse @ gradient)
             slope = float(direction @ gradient)
         length = 1.0
-        noise = 4.0 * np.finfo(float).eps * abs(point.line1)
+        noise = objective.noise(point.line1)
         for _ in range(_MAX_HALVINGS):
             trial = objective.at(point.theta + length * point.law.c * direction, point.law, cpu.SCORE)
             # where the promised gain drowns in the rounding of the value, the slope decides

@@ -28,7 +28,7 @@ class Newton:
 
     def __init__(self):
         self._inverse: np.ndarray | None = None
-        self._free = -1
+        self._free: tuple[int, ...] = ()
         self._hessians = 0
         self._least_squares: Inverse | None = None
         self._before: tuple[np.ndarray, np.ndarray] | None = None
@@ -45,11 +45,11 @@ class Newton:
             following = objective.at(theta, point.law, cpu.SCORE)
             return objective.with_scale(following, policy.least_squares_c(objective, following.sums.scalars, point.law))
         apart = policy.learns and objective.penalty.any()
-        free = 0 if apart else policy.free(objective, point)
+        free = () if apart else policy.free(objective, point.sums.scalars, point.law)
         if point.want != cpu.HESSIAN and (self._inverse is None or free != self._free):
             point = objective.at(point.theta, point.law, cpu.HESSIAN)
         gradient = self._gradient(objective, policy, point, free)
-        position = np.concatenate((point.theta, policy.position(point.law)[:free] if free else []))
+        position = np.concatenate((point.theta, policy.position(point.law)[list(free)] if free else []))
         self._update(objective, policy, point, free, position, gradient)
         found = self._descend(objective, policy, point, free, gradient)
         if found is None:
@@ -64,11 +64,11 @@ class Newton:
             return objective.at(found.theta, square, self.wants)
         return found
 
-    def _gradient(self, objective: Objective, policy, point: Point, free: int) -> np.ndarray:
-        law_slopes = policy.slopes(objective, point.sums.scalars, point.law)[:free] if free else []
+    def _gradient(self, objective: Objective, policy, point: Point, free: tuple[int, ...]) -> np.ndarray:
+        law_slopes = policy.slopes(objective, point.sums.scalars, point.law, free)[list(free)] if free else []
         return np.concatenate((point.gradient / point.law.c, law_slopes))
 
-    def _update(self, objective: Objective, policy, point: Point, free: int, position, gradient) -> None:
+    def _update(self, objective: Objective, policy, point: Point, free: tuple[int, ...], position, gradient) -> None:
         """The inverse Hessian at a point: computed where the pass brought it, else updated."""
         self._free = free
         if point.want == cpu.HESSIAN:
@@ -88,20 +88,21 @@ class Newton:
                     - (np.outer(move, image) + np.outer(image, move)) / along
                 )
 
-    def _invert(self, objective: Objective, policy, point: Point, free: int) -> np.ndarray | None:
+    def _invert(self, objective: Objective, policy, point: Point, free: tuple[int, ...]) -> np.ndarray | None:
         q, c = len(point.theta), point.law.c
-        matrix = np.empty((q + free, q + free))
+        size = q + len(free)
+        matrix = np.empty((size, size))
         matrix[:q, :q] = (point.sums.gram + np.diag(objective.penalty)) / c**2
         if free:
-            matrix[q:, :q] = policy.turned(point.law, *point.sums.cross)[:free] / c
+            matrix[q:, :q] = policy.turned(point.law, free, *point.sums.cross)[list(free)] / c
         matrix[:q, q:] = matrix[q:, :q].T
         if free:
-            matrix[q:, q:] = policy.hessian(objective, point.sums.scalars, point.law)[:free, :free]
+            matrix[q:, q:] = policy.hessian(objective, point.sums.scalars, point.law, free)[np.ix_(free, free)]
         basis = objective.inverse.basis
         if basis is not None:  # only the directions that the rows determine
-            full = np.zeros((q + free, basis.shape[1] + free))
+            full = np.zeros((size, basis.shape[1] + len(free)))
             full[:q, : basis.shape[1]] = basis
-            full[q:, basis.shape[1] :] = np.eye(free)
+            full[q:, basis.shape[1] :] = np.eye(len(free))
             inverse = self._positive_inverse(full.T @ matrix @ full)
             return None if inverse is None else full @ inverse @ full.T
         return self._positive_inverse(matrix)
@@ -118,19 +119,19 @@ class Newton:
         inverse = np.where(np.tri(len(factor), dtype=bool), lower, lower.T)
         return inverse * factor * factor[:, None]
 
-    def _descend(self, objective: Objective, policy, point: Point, free: int, gradient) -> Point | None:
+    def _descend(self, objective: Objective, policy, point: Point, free: tuple[int, ...], gradient) -> Point | None:
         if self._inverse is None:
             return None
         q = len(point.theta)
         step = -(self._inverse @ gradient)
         slope = float(step @ gradient)
         value = objective.value(point)
-        noise = 8.0 * np.finfo(float).eps * (abs(value) + objective.total)
+        noise = objective.noise(value)
         law_step = np.zeros(2)
-        law_step[:free] = step[q:]
+        law_step[list(free)] = step[q:]
         length = policy.shortened(point.law, law_step) if free else 1.0
         for _ in range(_MAX_HALVINGS):
-            law = policy.moved(point.law, length * law_step) if free else point.law
+            law = policy.moved(point.law, length * law_step, free) if free else point.law
             following = objective.at(point.theta + length * step[:q], law, self._next_want(objective, point))
             change = objective.value(following) - value
             if change <= 0.0 or (-slope <= noise and change <= noise):

@@ -77,6 +77,10 @@ class Objective:
         """How much larger a coefficient may move than its gradient says, where columns nearly depend on each other."""
         return float(np.sqrt(max(self.total * self.inverse.largest_variance, 1.0)))
 
+    def noise(self, value: float) -> float:
+        """How much of a value of J, or of line 1, is rounding."""
+        return 8.0 * np.finfo(float).eps * (abs(value) + self.total)
+
     def normaliser(self, law: Law) -> float:
         """The log terms of line 2."""
         return self.total * log_partition(law.alpha) + self.dof * float(np.log(law.c)) if self.learns else 0.0

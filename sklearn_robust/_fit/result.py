@@ -16,6 +16,7 @@ class StopReason(Enum):
     GRADIENT = "The gradient fell below tol."
     PRECISION = "The gradient fell to the rounding error of the data: no digits are left to gain."
     EXACT = "More than half of the rows lie exactly on the fit: the scale reached its floor c_min."
+    FLOOR = "The scale reached c_min."
     INTERPOLATED = "There are no more rows than coefficients: the fit passes through every row."
     MAX_ITER = "max_iter was reached before the gradient fell below tol."
     OVERFLOW = "The loss of some residual overflows: alpha and c make this row too costly to fit."

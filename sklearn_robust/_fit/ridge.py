@@ -12,10 +12,11 @@ _RANK_TOL = 64 * np.finfo(float).eps
 
 def _equilibrated(gram, penalty):
     """The matrix with unit diagonal, and the factors that gave it one."""
-    matrix = gram + np.diag(penalty)
-    diagonal = np.diag(matrix)
-    factor = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    return matrix * factor * factor[:, None], factor
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found out by the factorisation
+        matrix = gram + np.diag(penalty)
+        diagonal = np.diag(matrix)
+        factor = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+        return matrix * factor * factor[:, None], factor
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,11 @@ from sklearn_robust._rows.sums import SCALE, SCALE_SCALE, SCALE_SHAPE, SHAPE, SH
 
 _GRID = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 6.0)
 _PROFILE_TOL = 0.02
-# What better coefficients gain in J, a coefficient, between two laws that fit alike: a few percent of 1/2.
-_ALLOWANCE = 0.05
+# What better coefficients gain in J, a coefficient, between two laws that fit alike.
+_ALLOWANCE = 0.15
+# How near to 2 alpha may jump there, at least.
+_NEAR_TWO = 0.02
 _MAX_HALVINGS = 30
-_EPS = np.finfo(float).eps
 _NORMAL_MEAN_Z_LOG_Z = 2.0 - np.euler_gamma - np.log(2.0)
 
 
@@ -44,14 +45,20 @@ class Fixed:
     c_min: float
 
     learns = False
+    floor_given = False
 
     def start(self, objective: Objective, theta, scale: float) -> Law:
         """The law that is held."""
         return Law(self.alpha, max(self.factor * scale, self.c_min) if self.c is None else self.c)
 
+    @property
+    def measures_start(self) -> bool:
+        """Whether c follows from the start."""
+        return self.c is None
+
     def clip(self, law: Law) -> Law:
-        """The nearest law that is allowed: alpha is a parameter, and so is c where it is given."""
-        return Law(self.alpha, max(law.c, self.c_min) if self.c is None else self.c)
+        """The held law."""
+        return Law(self.alpha, law.c if self.c is None else self.c)
 
     def step(self, objective: Objective, theta, law: Law) -> Law:
         """The same law."""
@@ -68,9 +75,9 @@ class Fixed:
         """Nothing to learn: 0."""
         return 0.0
 
-    def free(self, objective: Objective, point: Point) -> int:
-        """How many of (log c, alpha) are free to move: 0."""
-        return 0
+    def free(self, objective: Objective, scalars, law: Law) -> tuple[int, ...]:
+        """Which of (log c, alpha) are free to move: none."""
+        return ()
 
     def least_squares(self, objective: Objective, scalars, law: Law) -> None:
         """No other alpha is allowed."""
@@ -82,13 +89,15 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Learned:
-    """Alpha in [low, high] and c >= c_min learned from the residuals."""
+    """Alpha in [low, high] and c >= c_min learned from the residuals; c_min given, or a matter of rounding."""
 
     low: float
     high: float
     c_min: float
+    floor_given: bool = False
 
     learns = True
+    measures_start = False
 
     def start(self, objective: Objective, theta, scale: float) -> Law:
         """The best alpha of a coarse grid, each with its own c."""
@@ -144,37 +153,42 @@ class Learned:
         slopes, held = self._slopes(objective, scalars, law)
         return float(np.abs(slopes[~held]).max(initial=0.0)) / objective.total
 
-    def free(self, objective: Objective, point: Point) -> int:
-        """How many of (log c, alpha) are free to move: none, log c, or both."""
-        held = self._slopes(objective, point.sums.scalars, point.law)[1]
-        return 0 if held[0] else 1 if held[1] else 2
+    def free(self, objective: Objective, scalars, law: Law) -> tuple[int, ...]:
+        """Which of (log c, alpha) are free to move."""
+        held = self._slopes(objective, scalars, law)[1]
+        return tuple(k for k in (0, 1) if not held[k])
 
     def position(self, law: Law) -> np.ndarray:
         """(kappa, alpha)."""
         return np.array([np.log(law.c) - self._bend(law.alpha)[0], law.alpha])
 
-    def turned(self, law: Law, along_scale, along_shape):
-        """Derivatives in (log c, alpha) as derivatives in (kappa, alpha): a row each."""
-        return np.array([along_scale, along_shape + self._bend(law.alpha)[1] * along_scale])
+    def turned(self, law: Law, free: tuple[int, ...], along_scale, along_shape):
+        """Derivatives in (log c, alpha) as derivatives in (kappa, alpha), a row each; alpha alone moves at a held c."""
+        bend = self._bend(law.alpha)[1] if 0 in free else 0.0
+        return np.array([along_scale, along_shape + bend * along_scale])
 
-    def slopes(self, objective: Objective, scalars, law: Law) -> np.ndarray:
+    def slopes(self, objective: Objective, scalars, law: Law, free: tuple[int, ...]) -> np.ndarray:
         """The gradient of J in (kappa, alpha)."""
-        return self.turned(law, *self._slopes(objective, scalars, law)[0])
+        return self.turned(law, free, *self._slopes(objective, scalars, law)[0])
 
-    def hessian(self, objective: Objective, scalars, law: Law) -> np.ndarray:
+    def hessian(self, objective: Objective, scalars, law: Law, free: tuple[int, ...]) -> np.ndarray:
         """The Hessian of J in (kappa, alpha)."""
-        _, slope, curvature = self._bend(law.alpha)
+        _, slope, curvature = self._bend(law.alpha) if 0 in free else (0.0, 0.0, 0.0)
         scale = scalars[SCALE_SCALE]
         cross = scalars[SCALE_SHAPE] + slope * scale
-        shape = scalars[SHAPE_SHAPE] + objective.total * log_partition_curvature(law.alpha)
-        shape += slope * (scalars[SCALE_SHAPE] + cross) + curvature * (objective.dof - scalars[SCALE])
+        shape = 0.0
+        if 1 in free:
+            shape = scalars[SHAPE_SHAPE] + objective.total * log_partition_curvature(law.alpha)
+            shape += slope * (scalars[SCALE_SHAPE] + cross) + curvature * (objective.dof - scalars[SCALE])
         return np.array([[scale, cross], [cross, shape]])
 
-    def moved(self, law: Law, step) -> Law:
+    def moved(self, law: Law, step, free: tuple[int, ...]) -> Law:
         """The law after a step in (kappa, alpha), inside the bounds; alpha = 2 is only approached."""
         alpha = min(max(law.alpha + float(step[1]), self.low), self.high)
         if alpha == 2.0 != law.alpha:
             alpha = law.alpha + 0.75 * (2.0 - law.alpha)
+        if 0 not in free:
+            return Law(alpha, law.c)
         log_step = step[0] + self._bend(alpha)[0] - self._bend(law.alpha)[0]
         return Law(alpha, max(law.c * float(np.exp(log_step)), self.c_min))
 
@@ -188,12 +202,13 @@ class Learned:
 
     def shortened(self, law: Law, step) -> float:
         """The fraction of a step in (kappa, alpha) that stays where the model of J is trusted."""
-        reach = np.array([1.0, 0.5 * (1.0 + law.alpha)])
+        reach = np.array([1.0, _reach(law.alpha)])
         return float(min(1.0, (reach / np.maximum(np.abs(step), 1e-300)).min()))
 
     def least_squares(self, objective: Objective, scalars, law: Law) -> Law | None:
-        """Alpha = 2 with its best c, where alpha may be 2 and no larger."""
-        if self.high != 2.0 or objective.dof <= 0.0:
+        """Alpha = 2 with its best c, where alpha may be 2 and no larger, and is so near that the dip has begun."""
+        near = max(_NEAR_TWO, 5.0 * objective.n_coefs / objective.total)
+        if self.high != 2.0 or objective.dof <= 0.0 or not 0.0 <= 2.0 - law.alpha <= near:
             return None
         return Law(2.0, self.least_squares_c(objective, scalars, law))
 
@@ -240,32 +255,36 @@ class Learned:
         return laws, values
 
     def _newton(self, objective: Objective, residuals, law: Law, scalars, value: float) -> tuple[Law, float]:
-        step = self._direction(objective, scalars, law)
-        noise = 8.0 * _EPS * (abs(value) + objective.total)
+        free = self.free(objective, scalars, law)
+        step = self._direction(objective, scalars, law, free)
         for _ in range(_MAX_HALVINGS):
-            trial = self.moved(law, step)
+            trial = self.moved(law, step, free)
             if trial == law:
                 break
             change = float(objective.line2(residuals, [trial])[1][0]) - value
             # a step whose gain drowns in the rounding of J is Newton's last digits
-            if change <= 0.0 or (np.abs(step).sum() < 1e-6 and change <= noise):
+            if change <= 0.0 or (np.abs(step).sum() < 1e-6 and change <= objective.noise(value)):
                 return trial, value + change
             step = 0.5 * step
         return law, value
 
-    def _direction(self, objective: Objective, scalars, law: Law) -> np.ndarray:
-        """Newton's step in (kappa, alpha), within the trusted region; alpha stays where a bound holds it."""
-        held = self._slopes(objective, scalars, law)[1]
-        scale, shape = self.slopes(objective, scalars, law)
-        curvature = max(scalars[SCALE_SCALE], 1e-3 * objective.dof)
-        alpha_step = cross = 0.0
-        if not held[1]:
-            hessian = self.hessian(objective, scalars, law)
-            cross = hessian[0, 1]
+    def _direction(self, objective: Objective, scalars, law: Law, free: tuple[int, ...]) -> np.ndarray:
+        """Newton's step in what is free of (kappa, alpha), in the trusted region; downhill where J is not convex."""
+        scale, shape = self.slopes(objective, scalars, law, free)
+        hessian = self.hessian(objective, scalars, law, free)
+        curvature, cross = max(hessian[0, 0], 1e-3 * objective.dof), hessian[0, 1]
+        if 0 not in free:
+            scale, cross = 0.0, 0.0
+        alpha_step = 0.0
+        if 1 in free:  # the profile of J over kappa
             profile = hessian[1, 1] - cross**2 / curvature
             slope = shape - cross * scale / curvature
-            reach = 0.5 * (1.0 + law.alpha)
-            alpha_step = -slope / profile if profile > 0.0 else -np.copysign(reach, slope)
+            alpha_step = -slope / profile if profile > 0.0 else -np.copysign(_reach(law.alpha), slope)
             alpha_step = min(max(law.alpha + float(alpha_step), self.low), self.high) - law.alpha
         step = np.array([-(scale + cross * alpha_step) / curvature, alpha_step])
         return self.shortened(law, step) * step  # as a whole: a part of it may point uphill
+
+
+def _reach(alpha: float) -> float:
+    """How far the model of J is trusted in alpha."""
+    return 0.5 * (1.0 + alpha)

@@ -4,7 +4,6 @@
 the order of (y, X), so that neither the order of the rows nor weights written as repeated rows change the start.
 """
 
-import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,11 +25,10 @@ _EPS = np.finfo(float).eps
 
 @dataclass(frozen=True)
 class Start:
-    """Coefficients (q,), the robust scale of their residuals (0 for an exact fit of half the rows), and their name."""
+    """Coefficients (q,) and the robust scale of their residuals: 0 for an exact fit of half the rows."""
 
     theta: np.ndarray
     scale: float
-    name: str
 
 
 def ols(objective: Objective) -> Start:
@@ -38,12 +36,12 @@ def ols(objective: Objective) -> Start:
     theta = np.zeros(len(objective.penalty))
     for _ in range(2):
         theta = theta - (objective.inverse @ objective.at(theta, Law(2.0, 1.0), cpu.SCORE).gradient)
-    return Start(theta, objective.rows.m_scale(theta, objective.n_coefs), "ols")
+    return Start(theta, objective.rows.m_scale(theta, objective.n_coefs))
 
 
 def s_estimate(objective: Objective, plain: Start, random_state) -> Start:
     """Fast-S: subsets are searched on a few hundred rows, the best and least squares are iterated on a few thousand."""
-    rng = generator(random_state)
+    rng = check_random_state(random_state)
     rows, q, n_coefs = objective.rows, len(objective.penalty), objective.n_coefs
     columns, y, weights = _sample(rows, max(1000, 40 * q), rng).dense()
     few = slice(None) if len(y) <= max(200, 20 * q) else np.sort(_draw(rng, weights, max(200, 20 * q)))
@@ -59,14 +57,7 @@ def s_estimate(objective: Objective, plain: Start, random_state) -> Start:
     refined = [refine_s(columns, y, weights, n_coefs, candidate, max_steps, tol) for candidate in candidates]
     theta, scale = min(refined, key=lambda candidate: candidate[1])
     theta = objective.inverse.project(theta)
-    return Start(theta, scale if len(y) == len(rows) else rows.m_scale(theta, n_coefs), "s")
-
-
-def generator(random_state):
-    """The source of random numbers for a random_state: an integer always gives the same numbers."""
-    if random_state is None or isinstance(random_state, numbers.Integral):
-        return np.random.default_rng(random_state)
-    return check_random_state(random_state)
+    return Start(theta, scale if len(y) == len(rows) else rows.m_scale(theta, n_coefs))
 
 
 def _sample(rows: Rows, most: int, rng) -> Rows:
@@ -108,7 +99,8 @@ def find_start(objective: Objective, init: str, random_state) -> Start:
     """The start named by ``init``; ``auto`` compares robust scales where there are rows enough for subsets."""
     plain = ols(objective)
     passes_through_every_row = plain.scale <= 64 * _EPS * (1.0 + float(np.abs(plain.theta).sum()))
-    if init == "ols" or passes_through_every_row or (init == "auto" and objective.total <= 2 * objective.n_coefs):
+    too_few = objective.total <= 2 * len(objective.penalty)  # a subset would pass through half of them
+    if init == "ols" or passes_through_every_row or (init == "auto" and too_few):
         return plain
     found = s_estimate(objective, plain, random_state)
     return plain if init == "auto" and plain.scale <= found.scale else found

@@ -109,10 +109,13 @@ class Rows:
     def clean_scale(self, theta, robust: bool, n_coefs: float) -> float:
         """Gaussian-consistent scale of the residuals: or their root mean square where none is doubted."""
         residuals = self.residuals(theta)
+        weights = self.all_weights
+        if weights.sum() <= n_coefs + 1.0:  # weights that are no frequencies
+            weights = weights / weights.mean()
         if robust:
-            return float(clean_scale(residuals, self.all_weights, n_coefs))
-        dof = self.total_weight - n_coefs
-        return float(np.sqrt(self.all_weights @ residuals**2 / dof)) if dof > 0 else 0.0
+            return float(clean_scale(residuals, weights, n_coefs))
+        dof = weights.sum() - n_coefs
+        return float(np.sqrt(weights @ residuals**2 / dof)) if dof > 0 else 0.0
 
     def take(self, index) -> "Rows":
         """Some of the rows, in the same frame."""

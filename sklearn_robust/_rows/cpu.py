@@ -49,28 +49,34 @@ def _add_score(xt, g, m, score):
 
 @jit_sums
 def _add_gram(xt, g, m, gram, gx):
-    for a in range(gram.shape[0]):
+    """Add X' diag(g) X on and below the diagonal, in tiles of four by four that stay in registers."""
+    q = gram.shape[0]
+    for a in range(0, q - 3, 4):
+        for k in range(4):
+            for i in range(m):
+                gx[k, i] = g[i] * xt[a + k, i]
+        for b in range(0, a + 1, 4):
+            t00 = t01 = t02 = t03 = t10 = t11 = t12 = t13 = 0.0
+            t20 = t21 = t22 = t23 = t30 = t31 = t32 = t33 = 0.0
+            for i in range(m):
+                x0, x1, x2, x3 = xt[b, i], xt[b + 1, i], xt[b + 2, i], xt[b + 3, i]
+                g0, g1, g2, g3 = gx[0, i], gx[1, i], gx[2, i], gx[3, i]
+                t00, t01, t02, t03 = t00 + g0 * x0, t01 + g0 * x1, t02 + g0 * x2, t03 + g0 * x3
+                t10, t11, t12, t13 = t10 + g1 * x0, t11 + g1 * x1, t12 + g1 * x2, t13 + g1 * x3
+                t20, t21, t22, t23 = t20 + g2 * x0, t21 + g2 * x1, t22 + g2 * x2, t23 + g2 * x3
+                t30, t31, t32, t33 = t30 + g3 * x0, t31 + g3 * x1, t32 + g3 * x2, t33 + g3 * x3
+            tile = ((t00, t01, t02, t03), (t10, t11, t12, t13), (t20, t21, t22, t23), (t30, t31, t32, t33))
+            for k in range(4):
+                for e in range(4):
+                    gram[a + k, b + e] += tile[k][e]
+    for a in range(q - q % 4, q):
         for i in range(m):
-            gx[i] = g[i] * xt[a, i]
-        b = 0
-        while b + 4 <= a + 1:
-            t0 = t1 = t2 = t3 = 0.0
+            gx[0, i] = g[i] * xt[a, i]
+        for b in range(a + 1):
+            total = 0.0
             for i in range(m):
-                t0 += gx[i] * xt[b, i]
-                t1 += gx[i] * xt[b + 1, i]
-                t2 += gx[i] * xt[b + 2, i]
-                t3 += gx[i] * xt[b + 3, i]
-            gram[a, b] += t0
-            gram[a, b + 1] += t1
-            gram[a, b + 2] += t2
-            gram[a, b + 3] += t3
-            b += 4
-        while b <= a:
-            t0 = 0.0
-            for i in range(m):
-                t0 += gx[i] * xt[b, i]
-            gram[a, b] += t0
-            b += 1
+                total += gx[0, i] * xt[b, i]
+            gram[a, b] += total
 
 
 @jit_sums
@@ -112,8 +118,9 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
     intercept = q - center.size
     xt = np.empty((q, BLOCK + _PAD))
     terms = np.empty((vector.N_BUFFERS, BLOCK))
-    buffers = np.empty((5, BLOCK))
-    u, s, g, gx, gu = buffers[0], buffers[1], buffers[2], buffers[3], buffers[4]
+    buffers = np.empty((4, BLOCK))
+    u, s, g, gu = buffers[0], buffers[1], buffers[2], buffers[3]
+    gx = np.empty((4, BLOCK + _PAD))
     for start in range(first, last, BLOCK):
         m = min(BLOCK, last - start)
         _pack(X, y, noise, center, inv_scale, y_center, y_inv_scale, intercept, start, m, xt, u)

@@ -1,6 +1,7 @@
 """Working units: a change of basis that makes columns and y comparable, whatever their units.
 
-    x'_j = (x_j - center_j) / scale_j,    y' = (y - y_center) / y_scale,    coef = y_scale theta / scale
+    x'_j = (x_j - center_j) / scale_j     y' = (y - y_center) / y_scale     v' = v / noise_unit  (noise scales)
+    coef = y_scale theta / scale          c = c_unit c'                     c_unit = y_scale / noise_unit
 
 Nothing is copied: the loops over rows apply it as they read. It is no statistic, so rows may be subsampled for it.
 Without intercept nothing is centred. All conversions between raw and working units are here.
@@ -12,6 +13,7 @@ import numpy as np
 
 from sklearn_robust._loss.jit import jit
 
+NO_NOISE = np.empty(0)
 _MANY_ROWS, _SOME_ROWS = 20_000, 4_000
 
 
@@ -25,18 +27,25 @@ class Frame:
     y_scale: float
     y_size: float
     fit_intercept: bool
+    noise_unit: float = 1.0
 
     @classmethod
-    def of(cls, X, y, weights, fit_intercept: bool) -> "Frame":
-        """Weighted mean and root mean square of the columns, weighted median and spread of y."""
+    def of(cls, X, y, weights, fit_intercept: bool, noise=NO_NOISE) -> "Frame":
+        """Weighted mean and root mean square of the columns, weighted median and spread of y, median noise scale."""
         step = 1 if len(y) <= _MANY_ROWS else len(y) // _SOME_ROWS
-        X, y, weights = X[::step], y[::step], weights[::step]
+        X, y, weights, noise = X[::step], y[::step], weights[::step], noise[::step]
         center, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
         _center_and_scale(X, weights, fit_intercept, center, scale)
         y_center = _median(y, weights) if fit_intercept else 0.0
         y_scale = _typical(np.abs(y - y_center), weights)
         y_size = _typical(np.abs(y), weights) if y_scale else 0.0
-        return cls(center, scale, y_center, y_scale or 1.0, y_size, fit_intercept)
+        noise_unit = _median(noise, weights) if noise.size else 1.0
+        return cls(center, scale, y_center, y_scale or 1.0, y_size, fit_intercept, noise_unit)
+
+    @property
+    def c_unit(self) -> float:
+        """The c that is 1 in working units."""
+        return self.y_scale / self.noise_unit
 
     @property
     def n_coefs(self) -> int:
@@ -60,7 +69,7 @@ class Frame:
     def penalty(self, strength: float) -> np.ndarray:
         """The diagonal of the ridge penalty in working units (q,): none on the intercept."""
         with np.errstate(over="ignore"):
-            penalty = np.minimum((np.sqrt(strength) / self.scale) ** 2, 1e300)
+            penalty = np.minimum((np.sqrt(strength) * self.noise_unit / self.scale) ** 2, 1e300)
         return np.concatenate((np.zeros(int(self.fit_intercept)), penalty))
 
 

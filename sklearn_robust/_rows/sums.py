@@ -1,4 +1,4 @@
-"""The statistics that a pass over rows returns; two of them add entry by entry.
+"""The statistics that a pass over rows returns: the sums over chunks of rows add up entry by entry.
 
 With u_i = r_i / (c v_i), z = u², v the noise scales, s the sample weights, w the weight of the loss, ``scalars`` are
 

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 
@@ -46,6 +46,9 @@ def run_all(task, n_parts: int) -> None:
             _inside.pool = False
 
     others = [_executor().submit(every, first) for first in range(1, n_threads)]
-    every(0)
+    try:
+        every(0)
+    finally:  # nobody may write to the buffers of a call that has ended
+        wait(others)
     for other in others:
         other.result()
