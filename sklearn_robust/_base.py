@@ -1,8 +1,10 @@
 """From what a user passes to a fit, and back: validation, frame, objective, attributes, warnings."""
 
 import warnings
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -13,6 +15,9 @@ from sklearn_robust._fit.objective import Law
 from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._rows.blocks import NONE, Rows
 from sklearn_robust._rows.frame import Frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 INITS = ("auto", "ols", "s")
 _MANY_ENTRIES = 1_000_000
@@ -27,7 +32,24 @@ _FLOOR = 4 * np.finfo(float).eps
 class BaseRobustRegressor(RegressorMixin, BaseEstimator):
     """What both estimators share; a child says which law it holds or learns."""
 
-    def fit(self, X, y, sample_weight=None, noise_scale=None):
+    _learns: bool  # whether alpha and c come from a likelihood
+    fit_intercept: bool
+    l2_regularization: float | str
+    solver: str
+    init: str
+    max_iter: int
+    tol: float
+    warm_start: bool
+    random_state: int | np.random.RandomState | None
+    verbose: int
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        noise_scale: ArrayLike | None = None,
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -73,7 +95,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         self._warn(result)
         return self
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Predict the centre of the noise.
 
         Parameters
@@ -91,7 +113,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         return X @ self.coef_ + self.intercept_
 
     @property
-    def history_(self):
+    def history_(self) -> "pd.DataFrame":
         """The iterations, the start first: a DataFrame of objective, alpha, c, gradient and coefficients.
 
         Coefficients have the names of their columns, after ``coef_`` where these collide with the others.
@@ -116,12 +138,9 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
 
     def _check_parameters(self) -> None:
         _checks.check_flag("fit_intercept", self.fit_intercept)
-        if not _checks.is_auto(self.l2_regularization) and not (
-            _checks.is_real(self.l2_regularization) and 0 <= self.l2_regularization < np.inf
-        ):
-            _checks.refuse(
-                "l2_regularization", self.l2_regularization, "a finite number >= 0 or 'auto'", "0 is no penalty"
-            )
+        strength = self.l2_regularization
+        if not _checks.is_auto(strength) and not (_checks.is_real(strength) and 0.0 <= float(strength) < np.inf):
+            _checks.refuse("l2_regularization", strength, "a finite number >= 0 or 'auto'", "0 is no penalty")
         _checks.check_choice("solver", self.solver, tuple(SOLVERS), "'auto' takes the fastest that is safe")
         _checks.check_choice("init", self.init, INITS, "'auto' compares the robust scales of 'ols' and 's'")
         _checks.check_count("max_iter", self.max_iter, 1, "200 is enough for most data")

@@ -116,20 +116,20 @@ class GeneralRobustRegressor(BaseRobustRegressor):
 
     def __init__(
         self,
-        alpha=1.0,
-        c="auto",
+        alpha: float = 1.0,
+        c: float | str = "auto",
         *,
-        efficiency=0.95,
-        fit_intercept=True,
-        l2_regularization="auto",
-        solver="auto",
-        init="auto",
-        max_iter=200,
-        tol=1e-8,
-        warm_start=False,
-        random_state=0,
-        verbose=0,
-    ):
+        efficiency: float = 0.95,
+        fit_intercept: bool = True,
+        l2_regularization: float | str = "auto",
+        solver: str = "auto",
+        init: str = "auto",
+        max_iter: int = 200,
+        tol: float = 1e-8,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: int = 0,
+    ) -> None:
         self.alpha = alpha
         self.c = c
         self.efficiency = efficiency
@@ -213,18 +213,18 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
     def __init__(
         self,
         *,
-        alpha_bounds=(0.0, 2.0),
-        c_min=None,
-        fit_intercept=True,
-        l2_regularization="auto",
-        solver="auto",
-        init="auto",
-        max_iter=200,
-        tol=1e-8,
-        warm_start=False,
-        random_state=0,
-        verbose=0,
-    ):
+        alpha_bounds: tuple[float, float] = (0.0, 2.0),
+        c_min: float | None = None,
+        fit_intercept: bool = True,
+        l2_regularization: float | str = "auto",
+        solver: str = "auto",
+        init: str = "auto",
+        max_iter: int = 200,
+        tol: float = 1e-8,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: int = 0,
+    ) -> None:
         self.alpha_bounds = alpha_bounds
         self.c_min = c_min
         self.fit_intercept = fit_intercept
@@ -259,9 +259,10 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         return True
 
     def _policy(self, frame) -> Learned:
-        given = self.c_min is not None
-        floor = float(self.c_min) / frame.c_unit if given else self._floor(frame)
-        return Learned(float(self.alpha_bounds[0]), float(self.alpha_bounds[1]), floor, given)
+        low, high = map(float, self.alpha_bounds)
+        if self.c_min is None:
+            return Learned(low, high, self._floor(frame))
+        return Learned(low, high, float(self.c_min) / frame.c_unit, floor_given=True)
 
     def _clean_scale(self, rows, result) -> float:
         # the quartile of the fitted law, which is that of a Gaussian of this scale
