@@ -41,9 +41,7 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
     objective = _objective(rows, policy, settings.strength, part)
     if part is not None:
         theta, law = part.point.theta, part.point.law
-    elif (
-        warm is None or policy.measures_start
-    ):  # a scale that is measured is the data's own, wherever coefficients begin
+    elif warm is None or policy.measures_start:  # a measured scale is the data's own, wherever coefficients begin
         theta, law = _begin(objective, policy, settings)
     if warm is not None:
         theta, law = warm[0], law if policy.measures_start else policy.clip(warm[1])

@@ -1,0 +1,54 @@
+"""Fits at once, in threads and processes, give the bits of one fit alone."""
+
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+
+from sklearn_robust import AdaptiveRobustRegressor
+
+
+def fitted(seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(120_000, 10))  # several chunks of rows
+    y = X.sum(axis=1) + rng.standard_t(3, size=len(X))
+    return AdaptiveRobustRegressor().fit(X, y).coef_
+
+
+@pytest.fixture(scope="module")
+def alone():
+    with threadpool_limits(1):
+        return fitted()
+
+
+def test_in_threads(alone):
+    with ThreadPoolExecutor(3) as pool:
+        for coef in pool.map(lambda _: fitted(), range(4)):
+            np.testing.assert_array_equal(coef, alone)
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_under_joblib(alone, backend):
+    for coef in Parallel(n_jobs=2, backend=backend)(delayed(fitted)() for _ in range(2)):
+        np.testing.assert_array_equal(coef, alone)
+
+
+def test_after_fork(alone):
+    np.testing.assert_array_equal(fitted(), alone)  # the pool of threads exists before the fork
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        for coef in pool.map(fitted, [0, 0]):
+            np.testing.assert_array_equal(coef, alone)
+
+
+def test_nan_in_many_rows_is_found_without_reading_them_for_it():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(110_000, 10))
+    y = X.sum(axis=1)
+    for value, row in ((np.nan, 0), (np.inf, 99_999)):
+        wrong = X.copy()
+        wrong[row, 3] = value
+        with pytest.raises(ValueError, match=rf"^X must be finite\. Got {'NaN' if np.isnan(value) else 'inf'} at row"):
+            AdaptiveRobustRegressor().fit(wrong, y)
