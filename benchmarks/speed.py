@@ -116,7 +116,10 @@ def main():
     for n, p in SIZES + ([] if arguments.quick else LARGEST):
         for noise in NOISES:
             lines.append(measure(n, p, noise))
-            print(pd.DataFrame([lines[-1]]).to_string(index=False, float_format="{:.3g}".format), flush=True)
+            print(
+                ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in lines[-1].items()),
+                flush=True,
+            )
     table = pd.DataFrame(lines)
     print("\n" + table.to_string(index=False, float_format="{:.3g}".format))
     if arguments.csv:

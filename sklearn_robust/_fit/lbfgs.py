@@ -1,7 +1,7 @@
 """Limited-memory BFGS on the coefficients, preconditioned by the least-squares gram of the rows.
 
 The two-loop recursion of J. Nocedal, S. J. Wright, Numerical Optimization, 2nd ed., algorithms 7.4 and 7.5, with
-H_0 = gamma (X'X + P)^-1, and backtracking until line 1 falls enough (Armijo).
+H_0 = gamma (X'X + P)^-1, and steps halved or doubled until line 1 has fallen enough and its slope too (weak Wolfe).
 """
 
 from collections import deque
@@ -13,7 +13,8 @@ from sklearn_robust._fit.ridge import Inverse
 from sklearn_robust._rows import cpu
 
 _MEMORY = 20
-_ARMIJO = 1e-4
+_ARMIJO, _WOLFE = 1e-4, 0.9
+_MAX_DOUBLINGS = 40
 _MAX_HALVINGS = 40
 
 
@@ -46,6 +47,7 @@ class LBFGS:
             # where the promised gain drowns in the rounding of the value, the slope decides
             flat = -length * slope <= noise and abs(trial.gradient @ direction) <= abs(slope)
             if trial.line1 <= point.line1 + (noise if flat else _ARMIJO * length * slope):
+                length, trial = self._lengthened(objective, point, direction, slope, length, trial)
                 move, change = length * direction, trial.gradient - gradient
                 if move @ change > 1e-10 * abs(length * slope):
                     self._pairs.append((move, change))
@@ -53,6 +55,17 @@ class LBFGS:
             length *= 0.5
         self._pairs.clear()
         return point.theta
+
+    def _lengthened(self, objective: Objective, point: Point, direction, slope: float, length: float, trial: Point):
+        """Twice the length, and so on, while the slope is nearly what it was and line 1 goes on falling (Wolfe)."""
+        for _ in range(_MAX_DOUBLINGS):
+            if trial.gradient @ direction >= _WOLFE * slope:
+                break
+            further = objective.at(point.theta + 2.0 * length * point.law.c * direction, point.law, cpu.SCORE)
+            if not further.line1 <= point.line1 + _ARMIJO * 2.0 * length * slope:
+                break
+            length, trial = 2.0 * length, further
+        return length, trial
 
     def _apply(self, inverse: Inverse, gradient) -> np.ndarray:
         direction = gradient.copy()
