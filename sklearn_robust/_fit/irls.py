@@ -1,9 +1,9 @@
 """Iteratively reweighted least squares: theta + (X'WX + P)^-1 (X'W r - P theta), W the weights of the loss.
 
 For alpha <= 2 the loss is concave in r², so the weighted squares majorise it and every full step lowers line 1 by at
-least half of what its slope promises. For larger alpha weights grow with r and the step may cycle: a fraction is
-taken, halved until line 1 falls enough. Steps that shrink slowly by a steady rate are summed as the geometric series they are (Aitken),
-where that lowers line 1 at least as much.
+least half of what its slope promises. For larger alpha weights grow with r and the step may cycle: a fraction is taken,
+halved until line 1 falls enough. Steps that shrink slowly by a steady rate are summed as the geometric series they are
+(Aitken), where that lowers line 1 at least as much.
 """
 
 import numpy as np
