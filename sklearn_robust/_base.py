@@ -13,8 +13,8 @@ from sklearn_robust import _checks
 from sklearn_robust._fit.driver import SOLVERS, Settings, fit
 from sklearn_robust._fit.objective import Law
 from sklearn_robust._fit.result import FitResult, Record, StopReason
-from sklearn_robust._rows.blocks import NONE, Rows
-from sklearn_robust._rows.frame import Frame
+from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.frame import NONE, Frame
 
 if TYPE_CHECKING:
     import pandas as pd

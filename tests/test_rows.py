@@ -10,8 +10,8 @@ from sklearn_robust._loss.efficiency import efficient_scale, gaussian_efficiency
 from sklearn_robust._loss.log_partition import log_partition_curvature, log_partition_slope
 from sklearn_robust._loss.terms import all_terms
 from sklearn_robust._rows import blocks, cpu, vector
-from sklearn_robust._rows.blocks import NONE, Rows
-from sklearn_robust._rows.frame import Frame
+from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.subsets import clean_scale, m_scale
 
 SHAPES = [-np.inf, -100.5, -50.0, -2.0, -1e-3, 0.0, 1e-12, 0.03, 0.3, 1.0, 1.5, 1.99, 2.0, 2.5, 4.0, np.inf]

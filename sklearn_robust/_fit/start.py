@@ -11,7 +11,8 @@ from sklearn.utils import check_random_state
 
 from sklearn_robust._fit.objective import Law, Objective
 from sklearn_robust._rows import cpu
-from sklearn_robust._rows.blocks import NONE, Rows
+from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.frame import NONE
 from sklearn_robust._rows.subsets import refine_s, screen_subsets
 
 # Subsets drawn, those that take N_STEPS steps, and those of these that are iterated to the end.

@@ -9,14 +9,13 @@ from functools import cached_property
 import numpy as np
 
 from sklearn_robust._rows import cpu
-from sklearn_robust._rows.frame import Frame
+from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.subsets import clean_scale, m_scale
 from sklearn_robust._rows.sums import N_SCALARS, Sums
 from sklearn_robust._rows.threads import run_all
 
 # Entries of X and rows in a chunk, at most.
 CHUNK_ENTRIES, CHUNK_ROWS = 2**19, 2**16
-NONE = np.empty(0)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import numpy as np
 
 from sklearn_robust._loss.jit import jit
 
-NO_NOISE = np.empty(0)
+# Sample weights or noise scales that were not given: ones.
+NONE = np.empty(0)
 _MANY_ROWS, _SOME_ROWS = 20_000, 4_000
 
 
@@ -30,7 +31,7 @@ class Frame:
     noise_unit: float = 1.0
 
     @classmethod
-    def of(cls, X, y, weights, fit_intercept: bool, noise=NO_NOISE) -> "Frame":
+    def of(cls, X, y, weights, fit_intercept: bool, noise=NONE) -> "Frame":
         """Weighted mean and root mean square of the columns, weighted median and spread of y, median noise scale."""
         step = 1 if len(y) <= _MANY_ROWS else len(y) // _SOME_ROWS
         X, y, weights, noise = X[::step], y[::step], weights[::step], noise[::step]
