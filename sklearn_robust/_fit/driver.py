@@ -40,7 +40,7 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
     part = _fit_part(rows, policy, settings) if warm is None and policy.learns else None
     objective = _objective(rows, policy, settings.strength, part)
     if part is not None:
-        theta, law = part.point.theta, part.point.law
+        theta, law = part.point.theta, policy.widened(objective, part.point.law)
     elif warm is None or policy.measures_start:  # a measured scale is the data's own, wherever coefficients begin
         theta, law = _begin(objective, policy, settings)
     if warm is not None:
@@ -98,7 +98,8 @@ def iterate(objective: Objective, policy, solver_class, theta, law: Law, max_ite
     """
     point, history, reason = _descend(objective, policy, solver_class(), theta, law, max_iter, tol, report)
     left = max_iter + 1 - len(history)
-    other = policy.other_basin(objective, point) if reason.converged and left > 0 else None
+    from_below = any(record.alpha < 2.0 for record in history)
+    other = policy.other_basin(objective, point, from_below) if reason.converged and left > 0 else None
     if other is not None:
         there, further, reason_there = _descend(
             objective, policy, solver_class(), point.theta, other, left, tol, _silent

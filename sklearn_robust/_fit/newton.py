@@ -59,9 +59,6 @@ class Newton:
         if apart:
             return objective.at(found.theta, policy.step(objective, found.theta, point.law), self.wants)
         self._before = (position, gradient)
-        square = policy.least_squares(objective, found.sums.scalars, found.law)
-        if square and policy.least_squares_value(objective, square) <= objective.value(found):
-            return objective.at(found.theta, square, self.wants)
         return found
 
     def _gradient(self, objective: Objective, policy, point: Point, free: tuple[int, ...]) -> np.ndarray:
@@ -129,6 +126,10 @@ class Newton:
         noise = objective.noise(value)
         law_step = np.zeros(2)
         law_step[list(free)] = step[q:]
+        if free and policy.passes_two(point.law, law_step):
+            square = policy.least_squares(objective, point.sums.scalars, point.law)
+            if square and policy.least_squares_value(objective, square) <= value:
+                return objective.at(point.theta, square, self.wants)
         length = policy.shortened(point.law, law_step) if free else 1.0
         for _ in range(_MAX_HALVINGS):
             law = policy.moved(point.law, length * law_step, free) if free else point.law

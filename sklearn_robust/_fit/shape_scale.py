@@ -23,14 +23,15 @@ from sklearn_robust._fit.objective import (
     log_partition_slope,
     quartile,
 )
+from sklearn_robust._rows import cpu
 from sklearn_robust._rows.sums import SCALE, SCALE_SCALE, SCALE_SHAPE, SHAPE, SHAPE_SHAPE, SQUARES
 
 _GRID = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 6.0)
 _PROFILE_TOL = 0.02
 # What better coefficients gain in J, a coefficient, between two laws that fit alike.
 _ALLOWANCE = 0.15
-# How near to 2 alpha may jump there, at least.
-_NEAR_TWO = 0.02
+# By how much that gain may have been underestimated.
+_GENEROUS = 1.5
 _MAX_HALVINGS = 30
 _NORMAL_MEAN_Z_LOG_Z = 2.0 - np.euler_gamma - np.log(2.0)
 
@@ -64,7 +65,7 @@ class Fixed:
         """The same law."""
         return law
 
-    def other_basin(self, objective: Objective, point: Point) -> None:
+    def other_basin(self, objective: Objective, point: Point, from_below: bool) -> None:
         """No other law is allowed."""
 
     def at_floor(self, law: Law) -> bool:
@@ -103,12 +104,35 @@ class Learned:
         """The best alpha of a coarse grid, each with its own c."""
         if objective.dof <= 0.0:
             return Law(self.high, self.c_min)
-        grid = sorted({min(max(alpha, self.low), self.high) for alpha in (*_GRID, self.low, self.high)})
+        grid = {min(max(alpha, self.low), self.high) for alpha in (*_GRID, self.low, self.high)}
+        grid.update(self._below_two(objective))
         residuals = objective.rows.residuals(theta)
         # the c that puts the quartile of the law where a Gaussian of this scale has it
-        laws = [Law(alpha, max(scale * NORMAL_QUARTILE / quartile(alpha), self.c_min)) for alpha in grid]
+        laws = [Law(alpha, max(scale * NORMAL_QUARTILE / quartile(alpha), self.c_min)) for alpha in sorted(grid)]
         laws, values = self._profile(objective, residuals, laws)
-        return laws[int(np.argmin(values))]
+        best = int(np.argmin(values))
+        if laws[best].alpha != 2.0:
+            return laws[best]
+        rivals = [k for k in range(best) if values[k] < values[best] + _ALLOWANCE * objective.n_coefs]
+        return laws[min(rivals, key=lambda k: values[k], default=best)]
+
+    def widened(self, objective: Objective, law: Law) -> Law:
+        """Where all rows begin after a part of them ended at a law: where that is alpha = 2, just below it."""
+        below = self._below_two(objective)
+        if law.alpha != 2.0 or not below:
+            return law
+        return Law(below[0], max(law.c * float(np.exp(self._bend(below[0])[0])), self.c_min))
+
+    def _below_two(self, objective: Objective) -> list[float]:
+        """Shapes at which a minimum of J below alpha = 2 shows itself beyond the dip there, the nearest first."""
+        if self.high != 2.0 or objective.dof <= 0.0:
+            return []
+        gaps = (self._dip(objective) * 4.0**k for k in range(6))
+        return [2.0 - gap for gap in gaps if 2.0 - gap > self.low]
+
+    def _dip(self, objective: Objective) -> float:
+        """How far below alpha = 2 the dip of J may reach."""
+        return max(5.0 * objective.n_coefs, float(np.sqrt(objective.total))) / objective.total
 
     def clip(self, law: Law) -> Law:
         """The nearest law that is allowed."""
@@ -128,7 +152,7 @@ class Learned:
         square = self.least_squares(objective, scalars[0], law)
         return square if square and self.least_squares_value(objective, square) <= value else moved
 
-    def other_basin(self, objective: Objective, point: Point) -> Law | None:
+    def other_basin(self, objective: Objective, point: Point, from_below: bool) -> Law | None:
         """On which law another minimum of J might lie: alpha = 2 seen from below, or the best smaller alpha from there.
 
         Both are judged at the present coefficients, with an allowance for what their own coefficients would gain.
@@ -136,17 +160,23 @@ class Learned:
         law = point.law
         if self.high != 2.0 or self.low == 2.0 or objective.dof <= 0.0 or self.at_floor(law):
             return None
-        limit = objective.value(point) + _ALLOWANCE * objective.n_coefs
+        value = objective.value(point)
         if law.alpha != 2.0:
             square = Law(2.0, self.least_squares_c(objective, point.sums.scalars, law))
-            return square if self.least_squares_value(objective, square) < limit else None
-        nearest = max(5.0 * objective.n_coefs / objective.total, 1e-3)
-        gaps = [gap for gap in (nearest * 4.0**k for k in range(6)) if 2.0 - gap > self.low]
-        alphas = [2.0 - gap for gap in (*gaps, 2.0 - self.low)]
+            b = 2.0 - law.alpha  # of the loss, psi differs from least squares by x (1 - w), 1 - w ~ (b/2) log b
+            allowance = min(_ALLOWANCE, 5.0 * (0.5 * b) ** 2 * (1.0 + float(np.log(b)) ** 2))
+            if self.least_squares_value(objective, square) >= value + allowance * objective.n_coefs:
+                return None
+            there = objective.at(point.theta, square, cpu.SCORE)
+            gain = 0.5 * _GENEROUS * float(there.gradient @ (objective.inverse @ there.gradient))
+            return square if self.least_squares_value(objective, square) - gain < value else None
+        if from_below:
+            return None
+        alphas = [*self._below_two(objective), self.low]
         laws = [Law(alpha, law.c * float(np.exp(self._bend(alpha)[0]))) for alpha in alphas]
         laws, values = self._profile(objective, objective.rows.residuals(point.theta), laws)
         best = int(np.argmin(values))
-        return laws[best] if values[best] < limit else None
+        return laws[best] if values[best] < value + _ALLOWANCE * objective.n_coefs else None
 
     def gradient(self, objective: Objective, scalars, law: Law) -> float:
         """The largest slope of J in (log c, alpha) that no bound holds, per unit weight."""
@@ -183,10 +213,8 @@ class Learned:
         return np.array([[scale, cross], [cross, shape]])
 
     def moved(self, law: Law, step, free: tuple[int, ...]) -> Law:
-        """The law after a step in (kappa, alpha), inside the bounds; alpha = 2 is only approached."""
+        """The law after a step in (kappa, alpha), inside the bounds."""
         alpha = min(max(law.alpha + float(step[1]), self.low), self.high)
-        if alpha == 2.0 != law.alpha:
-            alpha = law.alpha + 0.75 * (2.0 - law.alpha)
         if 0 not in free:
             return Law(alpha, law.c)
         log_step = step[0] + self._bend(alpha)[0] - self._bend(law.alpha)[0]
@@ -201,16 +229,21 @@ class Learned:
         return 0.25 * b * log_b, 0.25 * np.sign(alpha - 2.0) * (log_b + 1.0), 0.25 / b
 
     def shortened(self, law: Law, step) -> float:
-        """The fraction of a step in (kappa, alpha) that stays where the model of J is trusted."""
+        """The fraction of a step in (kappa, alpha) that stays where the model of J is trusted, and short of alpha = 2."""
         reach = np.array([1.0, _reach(law.alpha)])
+        if self.passes_two(law, step):
+            reach[1] = min(reach[1], 0.75 * (2.0 - law.alpha))
         return float(min(1.0, (reach / np.maximum(np.abs(step), 1e-300)).min()))
 
     def least_squares(self, objective: Objective, scalars, law: Law) -> Law | None:
         """Alpha = 2 with its best c, where alpha may be 2 and no larger, and is so near that the dip has begun."""
-        near = max(_NEAR_TWO, 5.0 * objective.n_coefs / objective.total)
-        if self.high != 2.0 or objective.dof <= 0.0 or not 0.0 <= 2.0 - law.alpha <= near:
+        if self.high != 2.0 or objective.dof <= 0.0 or not 0.0 <= 2.0 - law.alpha <= 1.01 * self._dip(objective):
             return None
         return Law(2.0, self.least_squares_c(objective, scalars, law))
+
+    def passes_two(self, law: Law, step) -> bool:
+        """Whether a step in (kappa, alpha) asks for the largest shape, 2, or for more."""
+        return self.high == 2.0 and law.alpha < 2.0 <= law.alpha + step[1]
 
     def least_squares_value(self, objective: Objective, law: Law) -> float:
         """J there: Σ s r² / (2 c²) is (S - d) / 2."""
