@@ -1,0 +1,274 @@
+"""Whatever is fitted: a clear error, a warning of ours, or finite numbers that are an optimum and change as they must.
+
+``pytest tests/test_fuzz.py --hypothesis-profile=long`` looks for new cases; those that it found are examples below.
+
+Two fits that must agree are compared where both converged without a warning:
+
+- Units that are powers of two change no digit: all results are the same, bit for bit up to these units.
+- Otherwise the objective is the same, to the accuracy that tol and the rounding of the data leave. Coefficients are
+  not compared: where the objective is flat they may differ.
+- A loss that is not convex has several optima, and which is found depends on the start. Where a change of the data
+  draws other subsets of rows for the start, both fits have to be stationary points of their data, and no more; that is
+  checked of every fit, with gradients computed again here.
+"""
+
+import time
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from fuzz_cases import Case, Data, cases, promised
+from hypothesis import assume, given
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_robust import losses
+
+EPS = np.finfo(float).eps
+SECONDS = 10.0  # a fit of such data takes a few milliseconds
+
+
+class Outcome(NamedTuple):
+    """A fitted model, or the line of the error, and the warnings."""
+
+    model: object
+    error: str
+    messages: list
+
+
+def outcome(model, data: Data) -> Outcome:
+    """Fit; any exception but a ValueError goes through."""
+    start = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            model.fit(*data)
+            error = ""
+        except ValueError as refused:
+            error = str(refused)
+    assert time.perf_counter() - start < SECONDS, "the fit hangs"
+    for each in caught:
+        text = str(each.message)
+        assert each.category in (UserWarning, ConvergenceWarning), (each.category, text, each.filename, each.lineno)
+        assert "\n" not in text
+        assert text.endswith("."), text
+    return Outcome(model, error, [str(each.message) for each in caught])
+
+
+def ones_for_none(values, y):
+    return np.ones(len(y)) if values is None else np.asarray(values, float)
+
+
+class Optimum(NamedTuple):
+    """The fit in plain numbers, computed again: the loss, its gradient, and how many digits these can have."""
+
+    S: float
+    residuals: np.ndarray
+    rho: float
+    gradient: np.ndarray
+    rounding: float  # of the residuals, in units of c
+    condition: float  # of the design: how much worse coefficients may be
+
+
+@np.errstate(over="ignore", under="ignore", invalid="ignore")
+def computed_again(case: Case, model, data: Data) -> Optimum:
+    """Line 1 and its gradient per unit weight, coefficients in units of c over the size of their centred columns."""
+    X, y = data.X, data.y
+    s, v = ones_for_none(data.weights, y), ones_for_none(data.noise, y)
+    kept = s > 0
+    X, y, s, v = X[kept], y[kept], s[kept], v[kept]
+    share = s / s.max() / (s / s.max()).sum()
+    unit = np.abs(X).max(axis=0)
+    unit[unit == 0] = 1.0
+    Z, coef = X / unit, model.coef_ * unit
+    center = share @ Z if case.fit_intercept else np.zeros(case.p)
+    size = np.sqrt(share @ (Z - center) ** 2)
+    constant = np.ptp(Z, axis=0) < 100 * EPS if case.fit_intercept else size == 0
+    size[constant] = 1.0
+    r = (y - Z @ coef - model.intercept_) / v
+    c, typical = model.c_, np.median(v)
+    pull = share * c * losses.psi(r, model.alpha_, c)
+    lost = EPS * (np.abs(y) + np.abs(Z) @ np.abs(coef) + abs(model.intercept_)) / v
+    slopes = -(pull / v * typical) @ ((Z - center) / size)
+    strength = case.l2_regularization
+    if strength not in ("auto", 0.0):
+        with np.errstate(over="ignore"):
+            penalty = (np.sqrt(strength) * typical / (unit * size)) ** 2
+            slopes = slopes + np.sqrt(strength) / s.sum() * (model.coef_ / c) * np.sqrt(penalty)
+        slopes[penalty > 1e290] = 0.0  # the coefficient is zero but for overflow
+    slopes[constant] = 0.0
+    if case.fit_intercept:
+        slopes = np.append(slopes, -(pull / v * typical).sum())
+    largest = 1.0 if constant.all() else (np.abs(Z - center) / size)[:, ~constant].max()
+    steep = max(1.0, 3 * float(losses.weight(r, model.alpha_, c).max()))  # where the loss is steeper than a square
+    columns = EPS * (np.abs(Z).max(axis=0) / size).max() * np.abs(pull / v * typical).sum()
+    rounding = float((lost * typical / v / c).max() * largest * steep)
+    rho = float(share @ losses.rho(r, model.alpha_, c))
+    design = np.sqrt(share)[:, None] / v[:, None] * typical * ((Z - center) / size)[:, ~constant]
+    singular = np.linalg.svd(design, compute_uv=False) if np.isfinite(design).all() and design.size else np.ones(1)
+    singular = singular[singular > 1e-14 * singular.max()]
+    condition = float(singular.max(initial=1.0) / singular.min(initial=1.0))
+    return Optimum(s.sum(), r, rho, slopes, max(rounding, columns, float(lost.max() / c)), condition)
+
+
+def check_numbers(case: Case, found: Outcome, data: Data) -> Optimum | None:
+    """What holds for every fit; the optimum computed again where it has digits."""
+    model = found.model
+    overflow = "overflows" in model.stop_reason_
+    for name in ("coef_", "intercept_", "c_", "scale_"):
+        assert np.isfinite(getattr(model, name)).all(), name
+    assert model.coef_.shape == (case.p,)
+    assert model.weights_.shape == data.y.shape
+    assert not np.isnan(model.weights_).any()
+    assert (model.weights_ >= 0).all()
+    if model.alpha_ <= 2:
+        assert (model.weights_ <= 1).all()
+    assert 1 <= model.n_iter_ <= case.max_iter
+    assert len(model.history_) in (model.n_iter_, model.n_iter_ + 1)
+    assert model.converged_ == (not any("gradient is" in text for text in found.messages))
+    assert model.c_ >= 0
+    if case.learns:
+        assert case.alpha_bounds[0] <= model.alpha_ <= case.alpha_bounds[1]
+    else:
+        assert model.alpha_ == case.alpha
+    if overflow:
+        return None
+    counted = ones_for_none(data.weights, data.y) > 0
+    assert np.isfinite(model.weights_[counted]).all()
+    assert np.isfinite(model.objective_)
+    assert np.isfinite(model.history_.drop(columns="alpha")).all(axis=None)
+    values = model.history_["objective"].to_numpy()
+    assert model.objective_ == values[-1]
+    if model.c_ == 0:
+        return None
+    again = computed_again(case, model, data)
+    penalised = case.l2_regularization not in ("auto", 0.0)
+    if again.rounding > 1e-6:
+        return None
+    if not (penalised and case.learns):
+        S = max(again.S, case.n if any("rescaled" in text for text in found.messages) else 0.0)
+        assert np.diff(values).max(initial=0.0) <= (1e-10 + 30 * again.rounding) * (np.abs(values).max() + S)
+    if not model.converged_ or found.messages:
+        return None
+    tol = 2e-7 + 10 * case.tol + 30 * again.rounding * again.condition
+    assert np.abs(again.gradient).max() <= tol, (again.gradient, tol, model.stop_reason_)
+    if not case.learns and not penalised:
+        expected = again.S * again.rho
+        assert abs(model.objective_ - expected) <= (1e-9 + 30 * again.rounding) * (again.S + abs(expected))
+    return again
+
+
+class Change(NamedTuple):
+    """Two data sets whose fits must agree: y of the other is y_factor y + shift + X tilt, its columns x_factor X."""
+
+    one: Data
+    other: Data
+    y_factor: float = 1.0
+    x_factor: np.ndarray | float = 1.0
+    lost: float = 0.0  # the rounding of y that the change brings
+
+
+def change(case: Case, data: Data) -> Change | None:
+    """The relation of the case, where it holds."""
+    rng = case.rng(1)
+    X, y = data.X, data.y
+    penalised = case.l2_regularization not in ("auto", 0.0)
+    if not (np.isfinite(X).all() and np.isfinite(y).all()):
+        return None
+    if case.relation == "layout":
+        return Change(data, case.data())
+    if case.relation == "permuted":
+        order = rng.permutation(case.n)
+        return Change(data, Data(*(None if a is None else a[order] for a in data)))
+    if case.relation == "repeated" and case.n <= 300:  # a start takes a sample of more than a thousand rows
+        s = rng.integers(1, 4, size=case.n)
+        other = (None if a is None else np.repeat(a, s, axis=0) for a in (X, y, None, data.noise))
+        return Change(data._replace(weights=s), Data(*other))
+    if case.relation == "zero-weights":
+        s = ones_for_none(data.weights, y) * (rng.uniform(size=case.n) < 0.7)
+        if not s.any():
+            return None
+        wild = np.where(s[:, None] > 0, X, 1e6 * np.abs(X).max(axis=0)), np.where(s > 0, y, -1e300)
+        kept = (None if a is None else a[s > 0] for a in (X, y, s, data.noise))
+        return Change(Data(*wild, s, data.noise), Data(*kept))
+    if case.relation == "y-units":
+        factor = 2.0 ** rng.integers(-20, 21)
+        return Change(data, data._replace(y=y * factor), y_factor=factor)
+    if case.relation == "x-units" and not penalised:
+        factors = 2.0 ** rng.integers(-20, 21, size=case.p)
+        return Change(data, data._replace(X=X * factors), x_factor=factors)
+    if case.relation == "y-shifted" and case.fit_intercept:
+        shift = rng.normal() * 10.0 ** rng.uniform(-2, 4) * 10.0**case.y_exponent
+        other = y + shift
+        return Change(data, data._replace(y=other), lost=EPS * np.abs(other).max())
+    if case.relation == "y-tilted" and not penalised:
+        size = np.abs(X).max(axis=0)
+        tilt = np.divide(rng.normal(size=case.p) * 10.0**case.y_exponent, size, where=size > 0, out=np.zeros(case.p))
+        other = y + X @ tilt
+        return Change(data, data._replace(y=other), lost=2 * EPS * np.abs(X * tilt).sum(axis=1).max())
+    return None
+
+
+def check_same(case: Case, found: Outcome, other: Outcome, one: Optimum, two: Optimum, what: Change) -> None:
+    """The two fits are one."""
+    a, b = found.model, other.model
+    exact = case.relation in ("y-units", "x-units")
+    if exact:
+        size = np.abs(what.one.X).max(axis=0)
+        there = b.coef_ * (what.x_factor / what.y_factor)
+        assert (np.abs(there - a.coef_) * size).max() <= 1e-12 * (np.abs(a.coef_) * size).max()
+        np.testing.assert_allclose(b.c_ / what.y_factor, a.c_, rtol=1e-12)
+        assert a.alpha_ == b.alpha_
+        assert a.n_iter_ == b.n_iter_
+        return
+    v = ones_for_none(what.one.noise, what.one.y)
+    rounding = max(one.rounding, two.rounding, what.lost / (a.c_ * v.min())) * max(one.condition, two.condition)
+    if rounding > 1e-6:
+        return
+    if another_start(case):
+        return
+    tol = 1e-6 + 10 * case.tol + 100 * rounding
+    gap = abs(a.objective_ - b.objective_) / (one.S + abs(a.objective_))
+    assert gap <= tol, (gap, tol, a.objective_, b.objective_)
+    if not case.learns:
+        assert b.c_ / what.y_factor == pytest.approx(a.c_, rel=1e-4 + 1e3 * rounding)
+
+
+def another_start(case: Case) -> bool:
+    """Whether the two fits may begin at other subsets of rows, and end in another optimum or with another held c.
+
+    Subsets are drawn along the rows in the order of y, which a tilt changes.
+    """
+    convex = not case.learns and case.alpha >= 1 and case.c != "auto"
+    return case.relation == "y-tilted" and case.init != "ols" and not convex
+
+
+def check(case: Case) -> None:
+    """A case keeps all promises."""
+    data = case.plain()
+    what = change(case, data)
+    data = data if what is None else what.one
+    found = outcome(case.model(), data)
+    finite = np.isfinite(data.X).all() and np.isfinite(data.y).all()
+    assert bool(found.error) == (not finite), found.error
+    if not finite:
+        assert "must be finite" in found.error
+        assert "\n" not in found.error
+        return
+    one = check_numbers(case, found, data)
+    if what is None:
+        return
+    other = outcome(case.model(what.y_factor), what.other)
+    assert not other.error
+    plain = what.other if case.relation != "layout" else data
+    two = check_numbers(case, other, plain)
+    predictions = other.model.predict(what.other.X)
+    assert np.isfinite(predictions).all()
+    if one is not None and two is not None:
+        check_same(case, found, other, one, two, what)
+
+
+@given(case=cases())
+def test_fits_of_all_kinds(case):
+    assume(promised(case))
+    check(case)
