@@ -7,7 +7,10 @@ in many other examples each time; without it the examples are always the same.
 import os
 import tempfile
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+pytest.register_assert_rewrite("problems")
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read by SciPy when it is imported: checks of scikit-learn ask for it
 

@@ -25,7 +25,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn_robust import losses
 
 EPS = np.finfo(float).eps
-SECONDS = 10.0  # a fit of such data takes a few milliseconds
+SECONDS = 60.0  # of processor time: a fit of such data takes milliseconds, the first one some seconds to compile
 
 
 class Outcome(NamedTuple):
@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
 
 def outcome(model, data: Data) -> Outcome:
     """Fit; any exception but a ValueError goes through."""
-    start = time.perf_counter()
+    start = time.process_time()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -46,7 +46,7 @@ def outcome(model, data: Data) -> Outcome:
             error = ""
         except ValueError as refused:
             error = str(refused)
-    assert time.perf_counter() - start < SECONDS, "the fit hangs"
+    assert time.process_time() - start < SECONDS, "the fit hangs"
     for each in caught:
         text = str(each.message)
         assert each.category in (UserWarning, ConvergenceWarning), (each.category, text, each.filename, each.lineno)

@@ -1,0 +1,77 @@
+"""Starts that outliers cannot move, and the random numbers they take."""
+
+import numpy as np
+import pytest
+from problems import both, each_init, each_solver, fresh, make_data, outliers
+from sklearn.linear_model import LinearRegression
+from sklearn.utils import check_random_state
+
+from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor
+
+
+def contaminated(kind, seed):
+    """A hundred rows of a plane, thirty of them wild."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(100, 3))
+    y = X @ [1.0, 2.0, 3.0] + rng.normal(size=100)
+    if kind == "lifted":
+        y[:30] += 1000.0
+    elif kind == "mirrored":
+        y[:30] = -100.0 * (y[:30] + np.sign(y[:30]))
+    else:  # bad leverage: all together, far out in X
+        X[:30] = 10.0 + 0.1 * rng.normal(size=(30, 3))
+        y[:30] = -100.0
+    return X, y
+
+
+@each_solver
+@pytest.mark.parametrize(
+    "model",
+    [*(GeneralRobustRegressor(alpha=alpha) for alpha in (0, -2, -np.inf)), AdaptiveRobustRegressor()],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["lifted", "mirrored", "cluster"])
+def test_thirty_percent_of_wild_outliers(kind, model, solver):
+    if kind == "cluster" and model.get_params().get("alpha") == 0:
+        model = fresh(model, c=0.5)  # a loss without bound gives way to rows far out in X unless c is small
+    for seed in range(5):
+        X, y = contaminated(kind, seed)
+        fit = fresh(model, solver=solver).fit(X, y)
+        assert np.abs(fit.coef_ - [1.0, 2.0, 3.0]).max() < 0.7, (seed, fit.coef_)
+        assert fit.weights_[:30].max() < 0.1
+
+
+@each_solver
+@pytest.mark.parametrize("kind", ["lifted", "mirrored"])
+def test_a_convex_loss_bounds_what_wild_targets_do(kind, solver):
+    for seed in range(5):
+        X, y = contaminated(kind, seed)
+        fit = GeneralRobustRegressor(alpha=1, solver=solver, max_iter=1000).fit(X, y)
+        assert np.abs(fit.coef_ - [1.0, 2.0, 3.0]).max() < 2.0, (seed, fit.coef_)
+        y[:30] *= 1e6
+        again = GeneralRobustRegressor(alpha=1, solver=solver, max_iter=1000).fit(X, y)
+        assert np.abs(again.coef_ - fit.coef_).max() < 0.2
+
+
+def test_high_breakdown_start_of_a_redescending_loss_forgets_outliers_altogether():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 3))
+    y = X @ [1.0, 2.0, 3.0] + rng.normal(size=100)
+    X[:40], y[:40] = 10.0 + 0.1 * rng.normal(size=(40, 3)), -100.0
+    model = GeneralRobustRegressor(alpha=-np.inf, init="s").fit(X, y)
+    clean = LinearRegression().fit(X[40:], y[40:])
+    np.testing.assert_allclose(model.coef_, clean.coef_, atol=0.25)
+    assert model.weights_[:40].max() < 1e-8
+
+
+@both
+@each_init
+def test_random_state(estimator, init):
+    X, y = make_data(outliers)
+    first = estimator(init=init).fit(X, y)
+    for other in (estimator(init=init), estimator(init=init, random_state=np.random.RandomState(0)), first):
+        np.testing.assert_array_equal(other.fit(X, y).coef_, first.coef_)
+    shared = check_random_state(None)
+    state = shared.get_state()[1].copy()
+    estimator(init=init, random_state=1).fit(X, y)
+    np.testing.assert_array_equal(shared.get_state()[1], state)  # the global generator is left alone
