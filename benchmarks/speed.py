@@ -1,47 +1,59 @@
 """Time and peak memory of a fit, against other regressors, in one run.
 
-For each size and noise: the median time of each regressor, the fits taking turns; the ratio of ours to each; the passes
-over all rows that ours took; and what our fit allocated beyond its input, as a share of X.
+For each size and noise: the median time of our fit, the fits taking turns; the ratio of ours to each of the others (">"
+where it took longer than the limit: then it was left out, by its pace on smaller data); the steps that ours took; and
+what ours and HuberRegressor allocated beyond X and y, as a share of X, each in a fit of its own.
 
-Usage: python benchmarks/speed.py [--quick] [--csv table.csv] [--picture cost.png]
+Usage: python benchmarks/speed.py [--quick] [--limit 20] [--csv table.csv] [--markdown table.md] [--picture cost.png]
 """
 
-import argparse
-import time
+import importlib.util
 import tracemalloc
 import warnings
 
+import bench
 import numpy as np
-import pandas as pd
 from sklearn.linear_model import HuberRegressor, LinearRegression, RANSACRegressor, Ridge
 
 from sklearn_robust import AdaptiveRobustRegressor
 
-SIZES = [(100, 1), (100, 5), (1000, 10), (10_000, 10), (100_000, 10), (100_000, 200), (1_000_000, 1), (1_000_000, 20)]
-LARGEST = [(10_000_000, 10)]
+ROWS = {
+    1: (100, 1000, 10_000, 100_000, 1_000_000, 10_000_000),
+    10: (100, 1000, 10_000, 100_000, 1_000_000, 10_000_000),
+    20: (1000, 100_000, 1_000_000),
+    200: (1000, 10_000, 100_000, 1_000_000),
+}
+QUICK_ENTRIES = 3e6
 NOISES = ("gaussian", "t3", "10% outliers")
-# Entries of X beyond which a peer takes minutes.
-SLOW = {"HuberRegressor": 3e7, "RANSACRegressor": 3e7, "RLM": 2e6}
+SHOWN, PICTURED = "10% outliers", (1, 10, 200)
 
 
 class RLM:
-    """statsmodels' RLM with Huber's loss, where statsmodels is installed."""
+    """statsmodels' RLM with Huber's loss."""
 
     def fit(self, X, y):
         import statsmodels.api as sm
 
-        return sm.RLM(y, sm.add_constant(X)).fit()
+        sm.RLM(y, sm.add_constant(X)).fit()
+
+
+class LmRob:
+    """pylmrob's MM-estimator, the lmrob of R."""
+
+    def fit(self, X, y):
+        import pylmrob
+
+        pylmrob.LmRob().fit(X, y, seed=0)
 
 
 def peers():
-    """The regressors to compare with, by name."""
-    found = {"LinearRegression": LinearRegression(), "Ridge": Ridge(), "HuberRegressor": HuberRegressor(max_iter=1000)}
-    found["RANSACRegressor"] = RANSACRegressor(random_state=0)
-    try:
-        import statsmodels  # noqa: F401
-    except ImportError:
-        return found
-    return found | {"RLM": RLM()}
+    """The regressors to compare with, by name; statsmodels and pylmrob where they are installed."""
+    found = {"OLS": LinearRegression(), "Ridge": Ridge(), "Huber": HuberRegressor(max_iter=1000)}
+    found["RANSAC"] = RANSACRegressor(random_state=0)
+    for name, module, peer in (("RLM", "statsmodels", RLM()), ("pylmrob", "pylmrob", LmRob())):
+        if importlib.util.find_spec(module):
+            found[name] = peer
+    return found
 
 
 def make_data(n, p, noise, seed=0):
@@ -54,18 +66,6 @@ def make_data(n, p, noise, seed=0):
     return X, X @ np.linspace(-1, 1, p) + 1.0 + error
 
 
-def median_times(models, X, y, repeats):
-    """Median seconds of each model's fit, the models taking turns after one untimed fit each."""
-    times = {name: [] for name in models}
-    for turn in range(repeats + 1):
-        for name, model in models.items():
-            begin = time.perf_counter()
-            model.fit(X, y)
-            if turn:
-                times[name].append(time.perf_counter() - begin)
-    return {name: float(np.median(each)) for name, each in times.items()}
-
-
 def extra_memory(model, X, y):
     """Bytes at the peak of a fit beyond what was there before."""
     tracemalloc.start()
@@ -75,57 +75,65 @@ def extra_memory(model, X, y):
     return peak
 
 
-def measure(n, p, noise):
-    """One line of the table."""
+def measure(n, p, noise, limit, pace):
+    """One line of the table; pace holds the seconds an entry of X of each peer on smaller data, and is updated."""
     X, y = make_data(n, p, noise)
-    ours = AdaptiveRobustRegressor()
-    models = {"ours": ours} | {name: each for name, each in peers().items() if X.size <= SLOW.get(name, np.inf)}
-    repeats = 31 if X.size <= 1e5 else 7 if X.size <= 3e6 else 3
-    seconds = median_times(models, X, y, repeats)
-    line = {"n": n, "p": p, "noise": noise, "ours ms": 1e3 * seconds["ours"]}
-    line |= {f"to {name}": seconds["ours"] / seconds[name] for name in models if name != "ours"}
+    ours, all_peers = AdaptiveRobustRegressor(), peers()
+    kept = {name: peer for name, peer in all_peers.items() if pace.get(name, 0.0) * X.size <= limit}
+    tasks = {name: lambda model=model: model.fit(X, y) for name, model in {"ours": ours, **kept}.items()}
+    times = bench.in_turns(tasks)
+    pace.update((name, times[name] / X.size) for name in kept)
+    line = {"n": n, "p": p, "noise": noise, "ours ms": 1e3 * times["ours"]}
+    for name in all_peers:
+        line[f"to {name}"] = times["ours"] / times[name] if name in kept else f"> {limit:g} s"
     line["steps"] = ours.n_iter_
-    line["extra bytes a row, beyond 10% of X"] = (extra_memory(ours, X, y) - 0.1 * X.nbytes) / n
-    return line
+    line["memory / X"] = extra_memory(ours, X, y) / X.nbytes
+    line["Huber's"] = extra_memory(all_peers["Huber"], X, y) / X.nbytes if "Huber" in kept else ""
+    return line, times
 
 
-def draw(table, picture):
-    """Cost of a fit, a row, against the number of rows."""
+def draw(lines, all_times, picture):
+    """Seconds against the number of rows, a panel for each number of columns."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    some = table[table["noise"] == "10% outliers"]
-    for p, part in some.groupby("p"):
-        ax.loglog(part["n"], 1e6 * part["ours ms"] / part["n"], "o-", label=f"p = {p}")
-    ax.set(xlabel="rows", ylabel="nanoseconds a row", title="AdaptiveRobustRegressor().fit, 10% outliers")
-    ax.legend()
+    figure, axes = plt.subplots(1, len(PICTURED), figsize=(11, 4.2), layout="constrained", sharex=True, sharey=True)
+    names = ["ours", *peers()]
+    for ax, p in zip(axes, PICTURED, strict=True):
+        some = [k for k, line in enumerate(lines) if line["p"] == p and line["noise"] == SHOWN]
+        for k, name in enumerate(names):
+            points = [(lines[i]["n"], all_times[i][name]) for i in some if name in all_times[i]]
+            style = {"color": "black", "linewidth": 2.5, "zorder": 3} if name == "ours" else {"color": f"C{k - 1}"}
+            label = "AdaptiveRobustRegressor" if name == "ours" else name
+            ax.loglog(*zip(*points, strict=True), "o-", markersize=4, label=label, **style)
+        ax.set(title=f"{p} column{'s' * (p > 1)}", xlabel="rows")
+        ax.grid(alpha=0.3)
+    axes[0].set_ylabel(f"seconds a fit, {SHOWN}")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
     figure.savefig(picture, dpi=110)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="leave out the largest sizes")
-    parser.add_argument("--csv", help="write the table here as well")
-    parser.add_argument("--picture", help="draw the cost of a row here")
-    arguments = parser.parse_args()
+    options = bench.parser(__doc__)
+    options.add_argument("--quick", action="store_true", help="leave out the largest sizes")
+    options.add_argument("--limit", type=float, default=20.0, help="leave out peers that take longer (seconds)")
+    options.add_argument("--picture", help="draw cost against rows here")
+    arguments = options.parse_args()
     warnings.simplefilter("ignore")  # peers that do not converge
-    lines = []
-    for n, p in SIZES + ([] if arguments.quick else LARGEST):
+    sizes = [(n, p) for p, counts in ROWS.items() for n in counts if not arguments.quick or n * p <= QUICK_ENTRIES]
+    pace = {noise: {} for noise in NOISES}
+    lines, all_times = [], []
+    for n, p in sizes:
         for noise in NOISES:
-            lines.append(measure(n, p, noise))
-            print(
-                ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in lines[-1].items()),
-                flush=True,
-            )
-    table = pd.DataFrame(lines)
-    print("\n" + table.to_string(index=False, float_format="{:.3g}".format))
-    if arguments.csv:
-        table.to_csv(arguments.csv, index=False)
+            line, times = measure(n, p, noise, arguments.limit, pace[noise])
+            bench.show(line)
+            lines.append(line)
+            all_times.append(times)
+    bench.publish(lines, arguments)
     if arguments.picture:
-        draw(table, arguments.picture)
+        draw(lines, all_times, arguments.picture)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ release = version = installed_version("sklearn-robust")
 extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "generated"]
+exclude_patterns = ["_build", "generated", "benchmarks"]  # the last holds tables that a page includes
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say it
