@@ -112,7 +112,9 @@ class Case:
         if self.bad != "none":
             value = {"nan": np.nan, "inf": np.inf, "-inf": -np.inf}[self.bad[2:]]
             (X if self.bad[0] == "X" else y)[rng.integers(self.n)] = value
-        return Data(X, y, _weights(self.weights, self.n, rng), _noise(self.noise, self.n, rng))
+        # a residual of 1e300 in units of such a noise would be no number
+        noise = "uniform" if self.target == "huge" and self.noise in NOISE_UNITS else self.noise
+        return Data(X, y, _weights(self.weights, self.n, rng), _noise(noise, self.n, rng))
 
     def data(self) -> Data:
         """The numbers as the case lays them out."""
@@ -183,7 +185,7 @@ def _weights(kind: str, n: int, rng):
         s[rng.integers(n)] = 1.0
     elif kind == "wide":
         s = 10.0 ** rng.uniform(-6, 6, size=n)
-    return s * {"tiny": 1e-200, "huge": 1e300, "sum-one": 1.0 / s.sum()}.get(kind, 1.0)
+    return s * {"tiny": 1e-200, "huge": 1e90, "sum-one": 1.0 / s.sum()}.get(kind, 1.0)
 
 
 def _noise(kind: str, n: int, rng):
