@@ -1,12 +1,15 @@
 """From what a user passes to a fit, and back: validation, frame, objective, attributes, warnings."""
 
 import warnings
+from functools import lru_cache
+from numbers import Integral
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_robust import _checks
@@ -27,6 +30,18 @@ _REMEDIES = {
     StopReason.OVERFLOW: "raise c, lower alpha, or drop the row",
 }
 _FLOOR = 4 * np.finfo(float).eps
+
+
+@lru_cache(maxsize=64)
+def _first_integer(seed: int) -> int:
+    return int(np.random.RandomState(seed).randint(2**31))
+
+
+def _seed(random_state) -> int:
+    """The seed of a fit: the first integer of a RandomState, or of the one that an integer seeds."""
+    if isinstance(random_state, Integral):
+        return _first_integer(int(random_state))
+    return int(check_random_state(random_state).randint(2**31))
 
 
 class BaseRobustRegressor(RegressorMixin, BaseEstimator):
@@ -80,14 +95,15 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         weights = _checks.check_row_numbers("sample_weight", sample_weight, len(y), positive=False)
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
         rows, raised = self._rows(X, y, weights, noise)
-        try:
-            result = self._run(rows, raised)
-        except ValueError:
-            _checks.check_finite("X", X)
-            raise
-        if result.stop_reason is StopReason.OVERFLOW:
-            _checks.check_finite("X", X)
-        self._set_attributes(rows, result)
+        with np.errstate(all="ignore"):  # what overflows is a stop reason, not NumPy's warnings
+            try:
+                result = self._run(rows, raised)
+            except ValueError:
+                _checks.check_finite("X", X)
+                raise
+            if result.stop_reason is StopReason.OVERFLOW:
+                _checks.check_finite("X", X)
+            self._set_attributes(rows, result)
         self.weights_ = result.point.weights
         if len(rows) < len(y):  # rows of sample weight 0 have a weight of the loss too
             noise = noise / rows.frame.noise_unit
@@ -175,7 +191,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
     def _run(self, rows: Rows, raised: float) -> FitResult:
         frame = rows.frame
         strength = 0.0 if _checks.is_auto(self.l2_regularization) else raised * float(self.l2_regularization)
-        settings = Settings(strength, self.solver, self.init, self.max_iter, self.tol, self.random_state)
+        settings = Settings(strength, self.solver, self.init, self.max_iter, self.tol, _seed(self.random_state))
         warm = None
         if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == frame.center.shape:
             warm = frame.from_raw(self.coef_, self.intercept_), Law(self.alpha_, self.c_ / frame.c_unit)

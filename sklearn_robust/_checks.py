@@ -9,6 +9,10 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_array
 
 
+# Beyond it, products of two sums over rows overflow.
+_LARGEST_TOTAL = 1e100
+
+
 def refuse(name: str, value, expectation: str, remedy: str = "") -> None:
     """Raise the one ValueError line."""
     raise ValueError(f"{name} must be {expectation}. Got {name}={value!r}" + (f"; {remedy}." if remedy else "."))
@@ -128,10 +132,11 @@ def check_row_numbers(name: str, values, n_rows: int, *, positive: bool) -> np.n
             + ("give the error bar of the row in units of y." if positive else "drop the row or give it weight 0.")
         )
     with np.errstate(over="ignore"):
-        if not np.isfinite(array.sum()):
-            raise ValueError(
-                f"{name} must have a finite sum. Got {name} that adds up to inf; divide it by its largest entry."
-            )
+        total = float(array.sum())
+    if not positive and not total <= _LARGEST_TOTAL:
+        raise ValueError(
+            f"{name} must add up to at most {_LARGEST_TOTAL:g}. Got {total:g}; divide it by its largest entry."
+        )
     if not positive and array.max() == 0:
         raise ValueError(
             f"{name} must be positive for at least one row. Got zero for all {n_rows}; pass None for ones."

@@ -62,7 +62,7 @@ def test_exact_fit_of_most_rows(estimator, solver, init):
     y[:10] += np.linspace(5, 50, 10)
     if init == "ols":
         model = estimator(solver=solver, init=init, max_iter=1000)
-        with ignored(ConvergenceWarning):
+        with ignored(UserWarning):  # it may find the exact fit and say so, or end where the scale is not zero
             assert_finite(model.fit(X, y))
         return
     with pytest.warns(UserWarning, match="lie exactly on the fit"):
@@ -240,7 +240,6 @@ def test_one_target_of_1e300(index):
     assert model.weights_[100] < 1e-250
 
 
-@pytest.mark.xfail(reason="the mean square of residuals of 1e300 overflows")
 @pytest.mark.parametrize("alpha", [2.0, 3.0, 8.0, np.inf])
 def test_one_target_of_1e300_is_too_much_for_a_loss_that_grows_so_fast(alpha):
     X, y = plain_rows()

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.lbfgs import LBFGS
@@ -22,6 +21,8 @@ from sklearn_robust._rows.blocks import Rows
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
 _EPS = np.finfo(float).eps
 _PART_TOL = 1e-4
+# A gradient that is no longer one.
+_SENSELESS = 1e-3
 
 
 class Settings(NamedTuple):
@@ -32,7 +33,7 @@ class Settings(NamedTuple):
     init: str
     max_iter: int
     tol: float
-    random_state: object
+    seed: int
 
 
 def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | None, report: Callable) -> FitResult:
@@ -46,12 +47,14 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
     if warm is not None:
         theta, law = warm[0], law if policy.measures_start else policy.clip(warm[1])
     solver = SOLVERS[settings.solver]
-    penalised = objective.penalty.any()
+    penalised = objective.penalised
     point, history, reason = iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, report)
     if reason.converged and len(rows) <= objective.inverse.rank and not penalised:
         reason = StopReason.INTERPOLATED
     elif reason.converged and policy.at_floor(point.law):
         reason = StopReason.FLOOR if policy.floor_given else StopReason.EXACT
+    elif reason is StopReason.PRECISION and history[-1].gradient > _SENSELESS:
+        reason = StopReason.EXACT  # the scale itself is a rounding error
     return FitResult(point, history, reason, objective.total, objective.dof, objective.inverse)
 
 
@@ -61,7 +64,7 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
     if n < 20 * max(1000, 20 * q):
         return None
     size = int(min(max(5000, 60 * q, n / 40), n / 20))
-    part = rows.take(spread_index(n, size, check_random_state(settings.random_state)))
+    part = rows.take(spread_index(n, size, np.random.default_rng(settings.seed)))
     coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL, strength=settings.strength * size / n)
     return fit(part, policy, coarse, None, _silent)
 
@@ -71,20 +74,22 @@ def _objective(rows: Rows, policy, strength: float, part: FitResult | None) -> O
     penalty = rows.frame.penalty(strength)
     total = rows.total_weight
     if part is not None and strength == 0.0 and part.inverse.rank == len(penalty):
-        inverse = part.inverse.scaled(part.total / total)
+        determined = inverse = part.inverse.scaled(part.total / total)
         dof = total - len(penalty)
     else:
         gram = rows.gram()
         inverse = Inverse.of(gram, penalty)
+        determined = Inverse.of(gram, np.zeros_like(penalty)) if penalty.any() else inverse
         dof = total - effective_dof(inverse, gram, penalty)
-    return Objective(rows, penalty, inverse, total, dof if dof > 1e-9 * total else 0.0, policy.learns)
+    amplification = float(np.sqrt(max(total * determined.largest_variance, 1.0)))
+    return Objective(rows, penalty, inverse, amplification, total, dof if dof > 1e-9 * total else 0.0, policy.learns)
 
 
 def _begin(objective: Objective, policy, settings: Settings) -> tuple[np.ndarray, Law]:
-    start = find_start(objective, settings.init, settings.random_state)
+    start = find_start(objective, settings.init, settings.seed)
     law = policy.start(objective, start.theta, start.scale)
-    # beyond alpha = 2 the loss is convex, and grows so fast that only least squares is near its optimum
-    return (ols(objective).theta if not policy.learns and law.alpha > 2.0 else start.theta), law
+    # from alpha = 2 on the loss is convex, and grows so fast that only least squares is near its optimum
+    return (ols(objective).theta if not policy.learns and law.alpha >= 2.0 else start.theta), law
 
 
 def _silent(iteration: int, record: Record, dof: float) -> None:
@@ -97,7 +102,7 @@ def iterate(objective: Objective, policy, solver_class, theta, law: Law, max_ite
     Returns the last point, the history and the stop reason; report(k, record, S - d) is called for each record.
     """
     point, history, reason = _descend(objective, policy, solver_class(), theta, law, max_iter, tol, report)
-    left = max_iter + 1 - len(history)
+    left = max_iter - len(history)  # iterations, of which the second start is one
     from_below = any(record.alpha < 2.0 for record in history)
     other = policy.other_basin(objective, point, from_below) if reason.converged and left > 0 else None
     if other is not None:
@@ -118,7 +123,7 @@ def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: in
     """Steps of one solver until one of the reasons to stop."""
     point = objective.at(theta, law, solver.wants)
     history: list[Record] = []
-    penalised = policy.learns and objective.penalty.any()
+    penalised = policy.learns and objective.penalised
     rounding = 8.0 * _EPS * objective.amplification
     while True:
         history.append(_record(objective, policy, point))

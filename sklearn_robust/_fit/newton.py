@@ -44,7 +44,7 @@ class Newton:
             theta = point.theta - point.law.c * (self._least_squares @ point.gradient)
             following = objective.at(theta, point.law, cpu.SCORE)
             return objective.with_scale(following, policy.least_squares_c(objective, following.sums.scalars, point.law))
-        apart = policy.learns and objective.penalty.any()
+        apart = policy.learns and objective.penalised
         free = () if apart else policy.free(objective, point.sums.scalars, point.law)
         if point.want != cpu.HESSIAN and (self._inverse is None or free != self._free):
             point = objective.at(point.theta, point.law, cpu.HESSIAN)
@@ -89,12 +89,14 @@ class Newton:
         q, c = len(point.theta), point.law.c
         size = q + len(free)
         matrix = np.empty((size, size))
-        matrix[:q, :q] = (point.sums.gram + np.diag(objective.penalty)) / c**2
+        matrix[:q, :q] = point.sums.gram / c / c
+        if objective.penalised:
+            matrix.ravel()[: q * (size + 1) : size + 1] += objective.penalty / c / c
         if free:
-            matrix[q:, :q] = policy.turned(point.law, free, *point.sums.cross)[list(free)] / c
-        matrix[:q, q:] = matrix[q:, :q].T
-        if free:
-            matrix[q:, q:] = policy.hessian(objective, point.sums.scalars, point.law, free)[np.ix_(free, free)]
+            rows = list(free)
+            matrix[q:, :q] = policy.turned(point.law, free, *point.sums.cross)[rows] / c
+            matrix[:q, q:] = matrix[q:, :q].T
+            matrix[q:, q:] = policy.hessian(objective, point.sums.scalars, point.law, free)[rows][:, rows]
         basis = objective.inverse.basis
         if basis is not None:  # only the directions that the rows determine
             full = np.zeros((size, basis.shape[1] + len(free)))
@@ -105,16 +107,18 @@ class Newton:
         return self._positive_inverse(matrix)
 
     def _positive_inverse(self, matrix) -> np.ndarray | None:
-        diagonal = np.diag(matrix)
-        if not (diagonal > 0.0).all():
+        diagonal = matrix.diagonal()
+        if not diagonal.min() > 0.0:
             return None
         factor = 1.0 / np.sqrt(diagonal)
-        cholesky, info = dpotrf(matrix * factor * factor[:, None], lower=1)
-        if info != 0 or np.diag(cholesky).min() ** 2 < 1e-12:
+        scaling = factor * factor[:, None]
+        cholesky, info = dpotrf(matrix * scaling, lower=1, clean=1)
+        if info != 0 or cholesky.diagonal().min() ** 2 < 1e-12:
             return None
-        lower = dpotri(cholesky, lower=1)[0]  # the upper triangle holds what dpotrf was given
-        inverse = np.where(np.tri(len(factor), dtype=bool), lower, lower.T)
-        return inverse * factor * factor[:, None]
+        lower = dpotri(cholesky, lower=1, overwrite_c=1)[0]  # of a clean factor, zero above the diagonal
+        inverse = lower + lower.T
+        inverse.ravel()[:: len(factor) + 1] *= 0.5
+        return inverse * scaling
 
     def _descend(self, objective: Objective, policy, point: Point, free: tuple[int, ...], gradient) -> Point | None:
         if self._inverse is None:

@@ -8,7 +8,7 @@ not depend on the units of y.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -58,24 +58,27 @@ class Objective:
     """Rows, ridge penalty (q,), S and S - d; ``learns`` tells whether the log terms count.
 
     ``inverse`` is (X'SX + P)^-1, estimated from a part of the rows where they are many: a scaling, not a statistic.
+    ``amplification`` says how much larger a coefficient may move than its gradient, where columns nearly depend on each
+    other.
     """
 
     rows: Rows
     penalty: np.ndarray
     inverse: Inverse
+    amplification: float
     total: float
     dof: float
     learns: bool
+
+    @cached_property
+    def penalised(self) -> bool:
+        """Whether there is a ridge penalty."""
+        return bool(self.penalty.any())
 
     @property
     def n_coefs(self) -> float:
         """d, the effective degrees of freedom of the fit."""
         return self.total - self.dof
-
-    @property
-    def amplification(self) -> float:
-        """How much larger a coefficient may move than its gradient says, where columns nearly depend on each other."""
-        return float(np.sqrt(max(self.total * self.inverse.largest_variance, 1.0)))
 
     def noise(self, value: float) -> float:
         """How much of a value of J, or of line 1, is rounding."""
@@ -87,7 +90,7 @@ class Objective:
 
     def ridge(self, theta, law: Law) -> float:
         """The penalty of line 1."""
-        if not self.penalty.any():
+        if not self.penalised:
             return 0.0
         return float(0.5 * np.sum(self.penalty * (theta / law.c) ** 2))
 
@@ -97,13 +100,17 @@ class Objective:
         return self._point(theta, law, want, sums, weights)
 
     def _point(self, theta, law: Law, want: int, sums: Sums, weights) -> Point:
+        if not self.penalised:
+            return Point(theta, law, want, sums, weights, sums.loss, -sums.score)
         gradient = self.penalty * theta / law.c - sums.score
         return Point(theta, law, want, sums, weights, sums.loss + self.ridge(theta, law), gradient)
 
     def with_scale(self, point: Point, c: float) -> Point:
         """The same coefficients at alpha = 2 and another c: all sums are known."""
         factor = point.law.c / c
-        sums = Sums(point.sums.scalars * factor**2, point.sums.score * factor, point.sums.cross, point.sums.gram)
+        sums = Sums(
+            point.sums.scalars * (factor * factor), point.sums.score * factor, point.sums.cross, point.sums.gram
+        )
         return self._point(point.theta, Law(2.0, c), point.want, sums, point.weights)
 
     def value(self, point: Point) -> float:

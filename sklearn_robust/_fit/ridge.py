@@ -13,8 +13,8 @@ _RANK_TOL = 64 * np.finfo(float).eps
 def _equilibrated(gram, penalty):
     """The matrix with unit diagonal, and the factors that gave it one."""
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found out by the factorisation
-        matrix = gram + np.diag(penalty)
-        diagonal = np.diag(matrix)
+        matrix = gram + np.diag(penalty) if penalty.any() else gram
+        diagonal = matrix.diagonal()
         factor = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
         return matrix * factor * factor[:, None], factor
 
@@ -33,7 +33,7 @@ class Inverse:
         """Factorise G (q, q) plus the diagonal P (q,)."""
         matrix, factor = _equilibrated(gram, penalty)
         cholesky, info = dpotrf(matrix, lower=1)
-        if info == 0 and np.diag(cholesky).min() ** 2 > len(factor) * _RANK_TOL:
+        if info == 0 and cholesky.diagonal().min() ** 2 > len(factor) * _RANK_TOL:
             return cls(factor, cholesky)
         values, vectors = eigh(matrix)
         kept = values > len(factor) * _RANK_TOL * max(values[-1], 0.0)
@@ -53,7 +53,7 @@ class Inverse:
         """The largest diagonal entry of the inverse."""
         if self.vectors is not None:
             return float((self.factor**2 * (self.vectors**2 / self.values).sum(axis=1)).max(initial=0.0))
-        return float((self.factor**2 * np.diag(dpotri(self.cholesky, lower=1)[0])).max())
+        return float((self.factor**2 * dpotri(self.cholesky, lower=1)[0].diagonal()).max())
 
     @property
     def basis(self) -> np.ndarray | None:

@@ -27,7 +27,7 @@ from sklearn_robust._rows import cpu
 from sklearn_robust._rows.sums import SCALE, SCALE_SCALE, SCALE_SHAPE, SHAPE, SHAPE_SHAPE, SQUARES
 
 _GRID = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 6.0)
-_PROFILE_TOL = 0.02
+_PROFILE_TOL = 0.1
 # What better coefficients gain in J, a coefficient, between two laws that fit alike.
 _ALLOWANCE = 0.15
 # By how much that gain may have been underestimated.
@@ -215,6 +215,8 @@ class Learned:
     def moved(self, law: Law, step, free: tuple[int, ...]) -> Law:
         """The law after a step in (kappa, alpha), inside the bounds."""
         alpha = min(max(law.alpha + float(step[1]), self.low), self.high)
+        if alpha == 2.0 != law.alpha:  # a point apart: no derivative leads away from it
+            alpha = law.alpha + 0.75 * (2.0 - law.alpha)
         if 0 not in free:
             return Law(alpha, law.c)
         log_step = step[0] + self._bend(alpha)[0] - self._bend(law.alpha)[0]
@@ -268,10 +270,9 @@ class Learned:
         """Each law with the c that Σ s z w = S - d asks for, and J there.
 
         z w grows with z for alpha >= 0, so Newton's method in log c has one root. All laws share each pass; when the
-        best one has found its c, the search ends.
+        best ones have all but found their c, the last step and what it gains are taken from the quadratic model.
         """
         log_c = np.log([law.c for law in laws])
-        tol = min(_PROFILE_TOL, 0.1 / np.sqrt(objective.total))
         least = np.log(self.c_min)
         for _ in range(40):
             scalars, values = objective.line2(residuals, laws)
@@ -279,12 +280,14 @@ class Learned:
             with np.errstate(invalid="ignore"):
                 step = np.clip((scalars[:, SCALE] - objective.dof) / curvature, -2.0, 2.0)
             step = np.where(np.isnan(step), 2.0, step)  # inf / inf: sums that overflow ask for a larger c
+            curvature = np.where(np.isfinite(curvature), curvature, 0.0)
             moved = np.maximum(log_c + step, least)
-            best = np.argmin(values)
-            if abs(moved[best] - log_c[best]) < tol:
-                return laws, values
+            move = moved - log_c
+            values = np.where(np.isfinite(values), values - 0.5 * curvature * move**2, np.inf)
+            laws = [Law(law.alpha, max(float(np.exp(at)), self.c_min)) for law, at in zip(laws, moved, strict=True)]
+            if np.abs(move[values <= values.min() + 0.5 * objective.n_coefs]).max() < _PROFILE_TOL:
+                break
             log_c = moved
-            laws = [Law(law.alpha, max(float(np.exp(at)), self.c_min)) for law, at in zip(laws, log_c, strict=True)]
         return laws, values
 
     def _newton(self, objective: Objective, residuals, law: Law, scalars, value: float) -> tuple[Law, float]:

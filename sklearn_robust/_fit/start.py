@@ -1,24 +1,26 @@
 """Where a fit begins: least squares, or the S-estimate that half of the rows can not move.
 
-``auto`` takes whichever has the smaller robust scale. Subsets of rows are drawn by cumulative weight along the rows in
+``auto`` takes whichever has the smaller robust scale. The S-estimate is the best of several kinds of candidates, each
+of which finds what others miss: fits of small random subsets, of the nearest half of the rows, of halves without the
+ends of the sensitivity components, and least squares. Subsets of rows are drawn by cumulative weight along the rows in
 the order of (y, X), so that neither the order of the rows nor weights written as repeated rows change the start.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from sklearn_robust._fit.objective import Law, Objective
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import NONE
-from sklearn_robust._rows.subsets import refine_s, screen_subsets
+from sklearn_robust._rows.subsets import refine_s, screen, subset_fits, weighted_fits
 
-# Subsets drawn, those that take N_STEPS steps, and those of these that are iterated to the end.
-N_SUBSETS, N_KEPT, N_STEPS, N_REFINED = 200, 6, 2, 2
-# Bounds on the arithmetic of eliminations and of steps, which only many columns meet.
-_MOST_SUBSET_WORK, _MOST_STEP_WORK = 4e6, 2e8
+# Subsets drawn; sensitivity components, each of which makes three halves; candidates of either kind that take N_STEPS
+# steps, at most and where steps are dear; those of all that are iterated to the end.
+N_SUBSETS, N_COMPONENTS, N_KEPT, N_KEPT_DEAR, N_STEPS, N_REFINED = 50, 5, 12, 4, 2, 2
+# What is dear: arithmetic of eliminations, of halves, of steps, which only many columns meet.
+_MOST_SUBSET_WORK, _MOST_HALF_WORK, _MOST_STEP_WORK, _CHEAP_WORK = 4e6, 1e8, 2e8, 1e5
 _SORTED_ROWS = 20_000
 _ROUGH, _FINE = 1e-3, 1e-8
 _EPS = np.finfo(float).eps
@@ -40,25 +42,82 @@ def ols(objective: Objective) -> Start:
     return Start(theta, objective.rows.m_scale(theta, objective.n_coefs))
 
 
-def s_estimate(objective: Objective, plain: Start, random_state) -> Start:
-    """Fast-S: subsets are searched on a few hundred rows, the best and least squares are iterated on a few thousand."""
-    rng = check_random_state(random_state)
+def s_estimate(objective: Objective, plain: Start, seed: int) -> Start:
+    """Fast-S: candidates are screened on a few hundred rows, the best and least squares iterated on a few thousand."""
+    rng = np.random.default_rng(seed)
     rows, q, n_coefs = objective.rows, len(objective.penalty), objective.n_coefs
     columns, y, weights = _sample(rows, max(1000, 40 * q), rng).dense()
-    few = slice(None) if len(y) <= max(200, 20 * q) else np.sort(_draw(rng, weights, max(200, 20 * q)))
-    few_weights = weights if isinstance(few, slice) else np.ones(len(few))
-    n_subsets = min(N_SUBSETS, int(_MOST_SUBSET_WORK / q**3))
-    draws = _draw(rng, few_weights, (n_subsets, q + min(q, 10)))
-    candidates, scales = screen_subsets(
-        np.ascontiguousarray(columns[:, few]), y[few], few_weights, n_coefs, draws, min(N_KEPT, n_subsets + 1), N_STEPS
-    )
-    candidates = np.vstack((candidates[np.argsort(scales, kind="stable")][: min(N_REFINED, n_subsets)], plain.theta))
+    found = _screened(columns, y, weights, n_coefs, rng)
     tol = _ROUGH if objective.learns else _FINE  # a scale that is held is worth its last digits
     max_steps = int(np.clip(_MOST_STEP_WORK / (len(y) * q**2), 2, 100))
-    refined = [refine_s(columns, y, weights, n_coefs, candidate, max_steps, tol) for candidate in candidates]
-    theta, scale = min(refined, key=lambda candidate: candidate[1])
+    theta, scale = refine_s(columns, y, weights, n_coefs, np.vstack((found, plain.theta)), max_steps, tol)
     theta = objective.inverse.project(theta)
     return Start(theta, scale if len(y) == len(rows) else rows.m_scale(theta, n_coefs))
+
+
+def _screened(columns, y, weights, n_coefs: float, rng) -> np.ndarray:
+    """The best few candidates (k, q): fits of halves of the rows, which resist clusters, and of small subsets."""
+    q, m = len(columns), max(200, min(20 * len(columns), 500), 5 * len(columns))
+    if len(y) > m:
+        few = np.sort(_draw(rng, weights, m))
+        columns, y, weights = np.ascontiguousarray(columns[:, few]), y[few], np.ones(m)
+    work = len(y) * q**2
+    n_halves = int(np.clip(_MOST_HALF_WORK / work, 1, 1 + 3 * N_COMPONENTS))
+    n_kept = int(min(max(_CHEAP_WORK / work, N_KEPT_DEAR), N_KEPT, max(_MOST_HALF_WORK / (N_STEPS * work), 1)))
+    halves = np.vstack((_nearest_half(columns, y, weights), *_sensitive_halves(columns, y, weights)))[:n_halves]
+    draws = _draw(rng, weights, (min(N_SUBSETS, int(_MOST_SUBSET_WORK / q**3)), q + min(q, 10)))
+    kinds = weighted_fits(columns, y, halves * weights), subset_fits(columns, y, draws)
+    screened = [screen(columns, y, weights, n_coefs, kind, n_kept, N_STEPS) for kind in kinds if len(kind)]
+    candidates, scales = (np.concatenate(parts) for parts in zip(*screened, strict=True))
+    order = np.argsort(scales, kind="stable")[:N_REFINED]
+    return candidates[order[np.isfinite(scales[order])]]
+
+
+def _nearest_half(columns, y, weights) -> np.ndarray:
+    """The half of the rows (1, m) nearest to the centre of (X, y), in medians and median deviations (BACON's start).
+
+    N. Billor, A. S. Hadi, P. F. Velleman, Computational Statistics & Data Analysis 34, 2000.
+    """
+    variables = np.vstack((columns, y))
+    deviations = np.abs(variables - _medians(variables, weights)[:, None])
+    sizes = _medians(deviations, weights)
+    sizes = np.where(sizes > 0.0, sizes, deviations.max(axis=1))
+    distances = ((deviations / np.where(sizes > 0.0, sizes, 1.0)[:, None]) ** 2).sum(axis=0)[None]
+    return (distances <= _medians(distances, weights)[:, None]).astype(float)
+
+
+def _sensitive_halves(columns, y, weights) -> list[np.ndarray]:
+    """Halves (3, m) without the lowest, the highest and the largest of each principal sensitivity component.
+
+    The components of how the fit of each row answers to leaving others out: outliers that hide each other stand at an
+    end of one. D. Peña, V. J. Yohai, JASA 94, 1999.
+    """
+    values, vectors = np.linalg.eigh((columns * weights) @ columns.T)
+    kept = values > len(values) * _EPS * values[-1]
+    basis = (vectors[:, kept] / np.sqrt(values[kept])).T @ columns
+    residuals = y - (basis @ (weights * y)) @ basis
+    pull = residuals / np.maximum(1.0 - (basis**2).sum(axis=0), 1e-6)
+    pull /= max(np.abs(pull).max(), 1e-300)
+    _, turn = np.linalg.eigh((basis * (weights * pull**2)) @ basis.T)
+    components = turn[:, : -1 - N_COMPONENTS : -1].T @ basis
+    middles = _medians(np.vstack((components, np.abs(components))), weights)[:, None]
+    k = len(components)
+    return [
+        np.vstack((part <= middle, part >= middle, np.abs(part) <= size)).astype(float)
+        for part, middle, size in zip(components, middles[:k], middles[k:], strict=True)
+    ]
+
+
+def _medians(variables, weights) -> np.ndarray:
+    """The upper weighted median of each line of variables (k, m)."""
+    if (weights == 1.0).all():
+        middle = variables.shape[1] // 2
+        return np.partition(variables, middle, axis=1)[:, middle]
+    order = np.argsort(variables, axis=1, kind="stable")
+    below = np.cumsum(weights[order], axis=1)
+    middle = (below > 0.5 * below[:, -1:]).argmax(axis=1)
+    lines = np.arange(len(variables))
+    return variables[lines, order[lines, middle]]
 
 
 def _sample(rows: Rows, most: int, rng) -> Rows:
@@ -96,12 +155,12 @@ def _draw(rng, weights, size) -> np.ndarray:
     return np.searchsorted(below, rng.uniform(size=size) * below[-1], side="right").clip(max=len(weights) - 1)
 
 
-def find_start(objective: Objective, init: str, random_state) -> Start:
+def find_start(objective: Objective, init: str, seed: int) -> Start:
     """The start named by ``init``; ``auto`` compares robust scales where there are rows enough for subsets."""
     plain = ols(objective)
     passes_through_every_row = plain.scale <= 64 * _EPS * (1.0 + float(np.abs(plain.theta).sum()))
     too_few = objective.total <= 2 * len(objective.penalty)  # a subset would pass through half of them
     if init == "ols" or passes_through_every_row or (init == "auto" and too_few):
         return plain
-    found = s_estimate(objective, plain, random_state)
+    found = s_estimate(objective, plain, seed)
     return plain if init == "auto" and plain.scale <= found.scale else found

@@ -114,7 +114,10 @@ class Rows:
         if robust:
             return float(clean_scale(residuals, weights, n_coefs))
         dof = weights.sum() - n_coefs
-        return float(np.sqrt(weights @ residuals**2 / dof)) if dof > 0 else 0.0
+        largest = float(np.abs(residuals).max())
+        if dof <= 1e-12 * weights.sum() or largest == 0.0:
+            return 0.0
+        return largest * float(np.sqrt(weights @ (residuals / largest) ** 2 / dof))
 
     def take(self, index) -> "Rows":
         """Some of the rows, in the same frame."""

@@ -39,7 +39,8 @@ def _subtract_fit(xt, theta, m, yt):
 
 
 @jit_sums
-def _add_score(xt, g, m, score):
+def add_score(xt, g, m, score):
+    """Add X'g."""
     for a in range(score.size):
         total = 0.0
         for i in range(m):
@@ -48,7 +49,7 @@ def _add_score(xt, g, m, score):
 
 
 @jit_sums
-def _add_gram(xt, g, m, gram, gx):
+def add_gram(xt, g, m, gram, gx):
     """Add X' diag(g) X on and below the diagonal, in tiles of four by four that stay in registers."""
     q = gram.shape[0]
     for a in range(0, q - 3, 4):
@@ -126,34 +127,36 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
         _pack(X, y, noise, center, inv_scale, y_center, y_inv_scale, intercept, start, m, xt, u)
         _sample_weights(weights, start, m, s)
         if want == PLAIN_GRAM:
-            _add_gram(xt, s, m, gram, gx)
+            add_gram(xt, s, m, gram, gx)
             continue
         _subtract_fit(xt, theta, m, u)
         if want == RESIDUALS:
-            out[start : start + m] = u[:m]
+            for i in range(m):
+                out[start + i] = u[i]
             continue
         for i in range(m):
             u[i] /= c
         vector.fill_terms(u, m, alpha, learn_shape, terms)
-        out[start : start + m] = terms[vector.WEIGHT, :m]
+        for i in range(m):
+            out[start + i] = terms[vector.WEIGHT, i]
         _add_scalars(u, s, m, learn_shape, terms, scalars)
         for i in range(m):
             gu[i] = s[i] * terms[vector.PULL, i]
-        _add_score(xt, gu, m, score)
+        add_score(xt, gu, m, score)
         if want == GRAM:
             for i in range(m):
                 g[i] = s[i] * terms[vector.WEIGHT, i]
-            _add_gram(xt, g, m, gram, gx)
+            add_gram(xt, g, m, gram, gx)
         elif want == HESSIAN:
             for i in range(m):
                 g[i] = s[i] * terms[vector.CURVATURE, i]
                 gu[i] += s[i] * terms[vector.STRETCH, i]
-            _add_gram(xt, g, m, gram, gx)
-            _add_score(xt, gu, m, cross[0])
+            add_gram(xt, g, m, gram, gx)
+            add_score(xt, gu, m, cross[0])
             if learn_shape:
                 for i in range(m):
                     gu[i] = -s[i] * terms[vector.PULL_ALPHA, i]
-                _add_score(xt, gu, m, cross[1])
+                add_score(xt, gu, m, cross[1])
     for a in range(gram.shape[0]):
         for b in range(a):
             gram[b, a] = gram[a, b]
@@ -185,4 +188,5 @@ def row_weights(alpha, c, first, last, out):
         for i in range(m):
             u[i] = out[start + i] / c
         vector.fill_terms(u, m, alpha, False, terms)
-        out[start : start + m] = terms[vector.WEIGHT, :m]
+        for i in range(m):
+            out[start + i] = terms[vector.WEIGHT, i]

@@ -1,19 +1,22 @@
-"""Regression through small subsets of rows, and robust scales of residuals: the loops of the high-breakdown start.
+"""Regression through subsets of rows, and robust scales of residuals: the loops of the high-breakdown start.
 
-Fast-S (M. Salibian-Barrera, V. J. Yohai, JCGS 15, 2006): each subset of q rows in general position gives exact
-coefficients; the best few by scale are improved by steps of weighted least squares, the best of these to the end.
-Rows that depend on those already drawn are passed over (M. Koller, W. A. Stahel, Computational Statistics 32, 2017),
+Fast-S (M. Salibian-Barrera, V. J. Yohai, JCGS 15, 2006): of candidates, such as the exact fits of q rows in general
+position, the best few by scale are improved by steps of weighted least squares, the best of these to the end. Rows that depend on those already drawn are passed over (M. Koller, W. A. Stahel, Computational Statistics 32, 2017),
 so dummies and rank-deficient designs give a subset too. The M-scale solves, with d coefficients to pay for,
 
     Σ s bisquare(r / scale) = (S - d) / 2
+
+Loops are written out: the compiler takes seconds over assignments and reductions of whole arrays.
 """
 
 import numpy as np
 
 from sklearn_robust._loss.bisquare import BREAKDOWN, TUNING, WIDE_MEAN, WIDE_TUNING, bisquare, bisquare_weight
 from sklearn_robust._loss.jit import jit, jit_sums
+from sklearn_robust._rows.cpu import add_gram, add_score
 
 _DEPENDENT = 1e-9
+_SAME_BASIN = 0.05
 
 
 @jit_sums
@@ -86,8 +89,8 @@ def clean_scale(residuals, weights, n_coefs):
     scale = m_scale(residuals, weights, n_coefs, 0.0, 1e-10)
     dof_share = 1.0 - n_coefs / weights.sum()
     for _ in range(100):
-        if scale == 0.0:
-            break
+        if scale == 0.0 or dof_share <= 1e-12:
+            return 0.0
         squares = 0.0
         total = 0.0
         for i in range(residuals.size):
@@ -133,7 +136,8 @@ def _exact_fit(Xt, y, rows, theta, table, pivots):
         found += 1
         if found == q:
             break
-    theta[:] = 0.0
+    for j in range(q):
+        theta[j] = 0.0
     for k in range(found - 1, -1, -1):
         value = table[k, q]
         for later in range(k + 1, found):
@@ -168,66 +172,88 @@ def _solve(gram, rhs):
 
 @jit_sums
 def _residuals(Xt, y, theta, out):
-    out[:] = y
+    for i in range(y.size):
+        out[i] = y[i]
     for j in range(theta.size):
         coef = theta[j]
         for i in range(y.size):
             out[i] -= coef * Xt[j, i]
 
 
-@jit_sums
-def _weighted_gram(Xt, weights, residuals, gram, rhs, wx):
-    for a in range(rhs.size):
-        total = 0.0
-        for i in range(residuals.size):
-            wx[i] = weights[i] * Xt[a, i]
-            total += wx[i] * residuals[i]
-        rhs[a] = total
-        for b in range(a + 1):
-            total = 0.0
-            for i in range(residuals.size):
-                total += wx[i] * Xt[b, i]
-            gram[a, b] = total
-
-
 @jit
 def _improve(Xt, y, weights, scale, theta, residuals, work):
     """One step of weighted least squares with the weights of the bisquare."""
-    q = theta.size
-    gram = np.empty((q, q))
-    rhs = np.empty(q)
-    for i in range(y.size):
+    q, m = Xt.shape
+    gram = np.zeros((q, q))
+    rhs = np.zeros(q)
+    for i in range(m):
         work[0, i] = weights[i] * bisquare_weight(residuals[i] / scale)
-    _weighted_gram(Xt, work[0], residuals, gram, rhs, work[1])
+        work[1, i] = work[0, i] * residuals[i]
+    add_score(Xt, work[1], m, rhs)
+    add_gram(Xt, work[0], m, gram, work[1:])
     _solve(gram, rhs)
-    theta += rhs
+    for j in range(q):
+        theta[j] += rhs[j]
     _residuals(Xt, y, theta, residuals)
 
 
 @jit
-def screen_subsets(Xt, y, weights, n_coefs, draws, n_kept, n_steps):
-    """Coefficients (n_kept, q) and M-scales of the best subsets, after a few steps; inf where there are fewer.
+def subset_fits(Xt, y, draws):
+    """Coefficients (B, q) through the first rows in general position of each line of ``draws`` (B, k).
 
-    Xt (q, m) are the rows' columns, draws (B, k) row numbers, a subset a line. An exact fit ends the search: scale 0.
+    Xt (q, m) are the rows' columns.
+    """
+    q = Xt.shape[0]
+    theta = np.empty((draws.shape[0], q))
+    table = np.empty((q + 1, q + 1))
+    pivots = np.empty(q, np.int64)
+    for k in range(draws.shape[0]):
+        _exact_fit(Xt, y, draws[k], theta[k], table, pivots)
+    return theta
+
+
+@jit
+def weighted_fits(Xt, y, weights):
+    """Coefficients (B, q) of least squares with each line of ``weights`` (B, m)."""
+    q, m = Xt.shape
+    theta = np.zeros((weights.shape[0], q))
+    work = np.empty((5, m))
+    for k in range(weights.shape[0]):
+        gram = np.zeros((q, q))
+        for i in range(m):
+            work[0, i] = weights[k, i] * y[i]
+        add_score(Xt, work[0], m, theta[k])
+        add_gram(Xt, weights[k], m, gram, work[1:])
+        _solve(gram, theta[k])
+    return theta
+
+
+@jit
+def screen(Xt, y, weights, n_coefs, candidates, n_kept, n_steps):
+    """Coefficients (n_kept, q) and M-scales of the best candidates (B, q), after a few steps; inf where there are fewer.
+
+    An exact fit ends the search: scale 0.
     """
     q = Xt.shape[0]
     best = np.zeros((n_kept, q))
-    scales = np.full(n_kept, np.inf)
-    theta = np.empty(q)
+    scales = np.empty(n_kept)
+    for k in range(n_kept):
+        scales[k] = np.inf
     residuals = np.empty(y.size)
-    work = np.empty((2, y.size))
-    table = np.empty((q + 1, q + 1))
-    pivots = np.empty(q, np.int64)
+    work = np.empty((5, y.size))
     target = BREAKDOWN * (weights.sum() - n_coefs)
     scale = 0.0
-    for k in range(draws.shape[0]):
-        _exact_fit(Xt, y, draws[k], theta, table, pivots)
-        _residuals(Xt, y, theta, residuals)
-        worst = np.argmax(scales)
+    for k in range(candidates.shape[0]):
+        _residuals(Xt, y, candidates[k], residuals)
+        worst = 0
+        for j in range(n_kept):
+            if scales[j] > scales[worst]:
+                worst = j
         if np.isfinite(scales[worst]) and _mean_bisquare(residuals, weights, scales[worst], target) >= 1.0:
             continue
         scale = m_scale(residuals, weights, n_coefs, scale, 0.02)
-        best[worst] = theta
+        for j in range(q):
+            best[worst, j] = candidates[k, j]
         scales[worst] = scale
         if scale == 0.0:
             break
@@ -244,23 +270,39 @@ def screen_subsets(Xt, y, weights, n_coefs, draws, n_kept, n_steps):
 
 
 @jit
-def refine_s(Xt, y, weights, n_coefs, theta, max_steps, tol):
-    """Iterate one candidate to a minimum of the M-scale: (coefficients (q,), scale)."""
+def refine_s(Xt, y, weights, n_coefs, candidates, max_steps, tol):
+    """Iterate candidates (k, q) to minima of the M-scale: (coefficients (q,), scale) of the smallest.
+
+    One that comes within a fraction of the scale of the best so far would end there too, and is left.
+    """
+    q = Xt.shape[0]
     residuals = np.empty(y.size)
-    work = np.empty((2, y.size))
-    current = theta.copy()
-    _residuals(Xt, y, current, residuals)
-    best = current.copy()
-    scale = m_scale(residuals, weights, n_coefs, 0.0, 0.01 * tol)
-    for _ in range(max_steps):
-        if scale == 0.0:
+    work = np.empty((5, y.size))
+    current = np.empty(q)
+    best = np.empty(q)
+    smallest = np.inf
+    for k in range(candidates.shape[0]):
+        for j in range(q):
+            current[j] = candidates[k, j]
+        _residuals(Xt, y, current, residuals)
+        scale = m_scale(residuals, weights, n_coefs, smallest if k > 0 else 0.0, 0.01 * tol)
+        before = np.inf
+        for _ in range(max_steps + 1):
+            if scale < smallest:
+                smallest = scale
+                for j in range(q):
+                    best[j] = current[j]
+            elif k > 0:
+                distance = 0.0
+                for j in range(q):
+                    distance = max(distance, abs(current[j] - best[j]))
+                if distance < _SAME_BASIN * smallest:
+                    break
+            if scale == 0.0 or before - scale <= tol * scale:
+                break
+            before = scale
+            _improve(Xt, y, weights, scale, current, residuals, work)
+            scale = m_scale(residuals, weights, n_coefs, scale, 0.01 * tol)
+        if smallest == 0.0:
             break
-        _improve(Xt, y, weights, scale, current, residuals, work)
-        smaller = m_scale(residuals, weights, n_coefs, scale, 0.01 * tol)
-        gain = scale - smaller
-        if gain > 0.0:
-            scale = smaller
-            best[:] = current
-        if gain <= tol * scale:
-            break
-    return best, scale
+    return best, smallest
