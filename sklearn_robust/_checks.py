@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_array
 
-
 # Beyond it, products of two sums over rows overflow.
 _LARGEST_TOTAL = 1e100
 

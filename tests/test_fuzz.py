@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from fuzz_cases import Case, Data, cases, promised
+from fuzz_cases import INF, Case, Data, cases, promised
 from hypothesis import assume, given
 from sklearn.exceptions import ConvergenceWarning
 
@@ -281,4 +281,90 @@ def check(case: Case) -> None:
 @given(case=cases())
 def test_fits_of_all_kinds(case):
     assume(promised(case))
+    check(case)
+
+
+# what the long profile found, as small as it went
+FOUND = [
+    Case(seed=4033033524, n=3, p=1, target="huge", learns=False),
+    Case(seed=1205662274, n=3, p=1, target="huge", l2_regularization=1.0),
+    Case(seed=3253259546, n=2, p=4, target="huge", weights="tiny", fit_intercept=False, l2_regularization=1e-06),
+    Case(seed=212345248, n=2, p=1, target="huge", noise="tiny", learns=False, c=0.1),
+    Case(seed=3962489779, n=3, p=1, noise="huge", fit_intercept=False, l2_regularization=1000000.0, solver="irls"),
+    Case(seed=390214472, n=2, p=1, target="huge", noise="tiny"),
+    Case(seed=2505667722, n=2, p=5, columns="heavy", target="exact", weights="huge", noise="wide"),
+    Case(seed=1497604160, n=2, p=1, columns="zero", weights="huge", alpha_bounds=(0.5, 1.5), l2_regularization=1.0),
+    Case(seed=2734992096, n=2, p=1, noise="tiny", dtype="uint8", learns=False, l2_regularization=1e-06),
+    Case(
+        seed=2682168959,
+        n=3,
+        x_shift=1000000000.0,
+        dtype="uint8",
+        learns=False,
+        alpha=1.5,
+        c=0.001,
+        fit_intercept=False,
+        l2_regularization=1e-06,
+    ),
+    Case(
+        seed=1958647454,
+        n=8,
+        p=3,
+        columns="zero",
+        spread_exponents=True,
+        x_shift=1000000000.0,
+        target="plane",
+        noise="uniform",
+        fit_intercept=False,
+        l2_regularization=1000000.0,
+        max_iter=2,
+    ),
+    Case(seed=1976572595, n=2, p=1, noise="tiny", learns=False, alpha=3.0, c=1.0, solver="lbfgs", relation="y-tilted"),
+    Case(seed=1533525667, n=3, p=3, spread_exponents=True, weights="sum-one", learns=False),
+    Case(seed=950509306, n=3, p=3, columns="constant", y_shift=-1000.0, noise="wide", learns=False, alpha=INF),
+    Case(
+        seed=807561827,
+        n=8,
+        p=3,
+        columns="duplicate",
+        x_shift=1000000.0,
+        target="outliers",
+        learns=False,
+        alpha=INF,
+        c=1.0,
+        fit_intercept=False,
+    ),
+    Case(
+        seed=999736746,
+        n=50,
+        p=1,
+        columns="heavy",
+        target="heavy",
+        learns=False,
+        alpha=INF,
+        efficiency=0.5,
+        solver="lbfgs",
+    ),
+    Case(seed=2674531023, n=4, target="outliers", weights="huge", init="ols"),
+    Case(seed=2226643130, n=2, p=1, y_shift=1000000.0, weights="huge", learns=False, c=30.0, fit_intercept=False),
+    Case(
+        seed=1476511842,
+        n=5,
+        p=4,
+        x_exponent=100,
+        spread_exponents=True,
+        weights="tiny",
+        learns=False,
+        c=30.0,
+        fit_intercept=False,
+        l2_regularization=1e-06,
+        solver="irls",
+    ),
+    Case(seed=12680, n=2, p=5, columns="heavy", x_exponent=-140, spread_exponents=True, weights="wide", learns=False),
+    Case(seed=4027301801, n=2, p=3, noise="wide", alpha_bounds=(0.0, INF), fit_intercept=False),
+]
+
+
+@pytest.mark.parametrize("case", FOUND, ids=range(len(FOUND)))
+def test_cases_that_once_failed(case):
     check(case)

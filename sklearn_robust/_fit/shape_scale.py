@@ -231,7 +231,7 @@ class Learned:
         return 0.25 * b * log_b, 0.25 * np.sign(alpha - 2.0) * (log_b + 1.0), 0.25 / b
 
     def shortened(self, law: Law, step) -> float:
-        """The fraction of a step in (kappa, alpha) that stays where the model of J is trusted, and short of alpha = 2."""
+        """The fraction of a step in (kappa, alpha) that stays where J's model is trusted, and short of alpha = 2."""
         reach = np.array([1.0, _reach(law.alpha)])
         if self.passes_two(law, step):
             reach[1] = min(reach[1], 0.75 * (2.0 - law.alpha))

@@ -103,21 +103,23 @@ class Rows:
 
     def m_scale(self, theta, n_coefs: float) -> float:
         """The M-scale of the residuals."""
-        return float(m_scale(self.residuals(theta), self.all_weights, n_coefs, 0.0, 1e-10))
+        return float(m_scale(self.residuals(theta), self.weights, n_coefs, 0.0, 1e-10))
 
     def clean_scale(self, theta, robust: bool, n_coefs: float) -> float:
         """Gaussian-consistent scale of the residuals: or their root mean square where none is doubted."""
         residuals = self.residuals(theta)
-        weights = self.all_weights
-        if weights.sum() <= n_coefs + 1.0:  # weights that are no frequencies
-            weights = weights / weights.mean()
+        weights, total = self.weights, self.total_weight
+        if weights.size and total <= n_coefs + 1.0:  # weights that are no frequencies
+            weights, total = weights / weights.mean(), float(len(self))
         if robust:
             return float(clean_scale(residuals, weights, n_coefs))
-        dof = weights.sum() - n_coefs
+        dof = total - n_coefs
         largest = float(np.abs(residuals).max())
-        if dof <= 1e-12 * weights.sum() or largest == 0.0:
+        if dof <= 1e-12 * total or largest == 0.0:
             return 0.0
-        return largest * float(np.sqrt(weights @ (residuals / largest) ** 2 / dof))
+        residuals /= largest
+        squares = float((residuals * weights if weights.size else residuals) @ residuals)
+        return largest * float(np.sqrt(squares / dof))
 
     def take(self, index) -> "Rows":
         """Some of the rows, in the same frame."""

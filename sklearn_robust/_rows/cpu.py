@@ -12,6 +12,7 @@ from sklearn_robust._rows import vector
 from sklearn_robust._rows.sums import LOSS, SCALE, SCALE_SCALE, SCALE_SHAPE, SHAPE, SHAPE_SHAPE, SQUARES
 
 BLOCK = 128
+_LONG_BLOCK = 512  # where there is no X beside the rows' numbers
 _PAD = 8  # keeps the lines of a buffer off each other's cache sets
 
 # What a sweep is asked for: residuals alone; scalars and score; these with the gram of the weights, or with the Hessian
@@ -181,12 +182,13 @@ def residual_sums(residuals, weights, alpha, c, learn_shape, first, last, scalar
 @jit
 def row_weights(alpha, c, first, last, out):
     """Residuals in ``out`` become the weights of the loss."""
-    terms = np.empty((vector.N_BUFFERS, BLOCK))
-    u = np.empty(BLOCK)
-    for start in range(first, last, BLOCK):
-        m = min(BLOCK, last - start)
+    terms = np.empty((vector.N_BUFFERS, _LONG_BLOCK))
+    u = np.empty(_LONG_BLOCK)
+    inv_c = 1.0 / c
+    for start in range(first, last, _LONG_BLOCK):
+        m = min(_LONG_BLOCK, last - start)
         for i in range(m):
-            u[i] = out[start + i] / c
-        vector.fill_terms(u, m, alpha, False, terms)
+            u[i] = out[start + i] * inv_c
+        vector.fill_weights(u, m, alpha, terms)
         for i in range(m):
             out[start + i] = terms[vector.WEIGHT, i]

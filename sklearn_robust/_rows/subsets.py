@@ -1,8 +1,9 @@
 """Regression through subsets of rows, and robust scales of residuals: the loops of the high-breakdown start.
 
 Fast-S (M. Salibian-Barrera, V. J. Yohai, JCGS 15, 2006): of candidates, such as the exact fits of q rows in general
-position, the best few by scale are improved by steps of weighted least squares, the best of these to the end. Rows that depend on those already drawn are passed over (M. Koller, W. A. Stahel, Computational Statistics 32, 2017),
-so dummies and rank-deficient designs give a subset too. The M-scale solves, with d coefficients to pay for,
+position, the best few by scale are improved by steps of weighted least squares, the best of these to the end. Rows that
+depend on those already drawn are passed over (M. Koller, W. A. Stahel, Computational Statistics 32, 2017), so dummies
+and rank-deficient designs give a subset too. The M-scale solves, with d coefficients to pay for,
 
     Σ s bisquare(r / scale) = (S - d) / 2
 
@@ -22,22 +23,37 @@ _SAME_BASIN = 0.05
 @jit_sums
 def _mean_bisquare(residuals, weights, scale, target):
     total = 0.0
-    for i in range(residuals.size):
-        total += weights[i] * bisquare(residuals[i] / scale)
+    if weights.size:
+        for i in range(residuals.size):
+            total += weights[i] * bisquare(residuals[i] / scale)
+    else:
+        for i in range(residuals.size):
+            total += bisquare(residuals[i] / scale)
     return total / target
 
 
 @jit
+def _total(weights, n):
+    total = 0.0
+    for i in range(weights.size):
+        total += weights[i]
+    return total if weights.size else float(n)
+
+
+@jit
 def m_scale(residuals, weights, n_coefs, guess, tol):
-    """The M-scale of residuals: 0 where so many are zero that no positive scale solves its equation."""
-    target = BREAKDOWN * (weights.sum() - n_coefs)
+    """The M-scale of residuals: 0 where so many are zero that no positive scale solves its equation.
+
+    Weights (n,), or empty for ones.
+    """
+    target = BREAKDOWN * (_total(weights, residuals.size) - n_coefs)
     if target <= 0.0:
         return 0.0
     nonzero = 0.0
     largest = 0.0
     for i in range(residuals.size):
         if residuals[i] != 0.0:
-            nonzero += weights[i]
+            nonzero += weights[i] if weights.size else 1.0
             largest = max(largest, abs(residuals[i]))
     if nonzero <= target:
         return 0.0
@@ -87,7 +103,7 @@ def clean_scale(residuals, weights, n_coefs):
     Outliers count neither above nor below the line, so that far ones do not inflate it. Iterated from the M-scale.
     """
     scale = m_scale(residuals, weights, n_coefs, 0.0, 1e-10)
-    dof_share = 1.0 - n_coefs / weights.sum()
+    dof_share = 1.0 - n_coefs / _total(weights, residuals.size)
     for _ in range(100):
         if scale == 0.0 or dof_share <= 1e-12:
             return 0.0
@@ -95,7 +111,7 @@ def clean_scale(residuals, weights, n_coefs):
         total = 0.0
         for i in range(residuals.size):
             u = residuals[i] / scale
-            w = weights[i] * bisquare_weight(u * (TUNING / WIDE_TUNING))
+            w = (weights[i] if weights.size else 1.0) * bisquare_weight(u * (TUNING / WIDE_TUNING))
             if w > 0.0:
                 squares += w * (u * u)
                 total += w
@@ -230,7 +246,7 @@ def weighted_fits(Xt, y, weights):
 
 @jit
 def screen(Xt, y, weights, n_coefs, candidates, n_kept, n_steps):
-    """Coefficients (n_kept, q) and M-scales of the best candidates (B, q), after a few steps; inf where there are fewer.
+    """Coefficients (n_kept, q) and M-scales of the best candidates (B, q), after a few steps; inf if there are fewer.
 
     An exact fit ends the search: scale 0.
     """
@@ -241,7 +257,7 @@ def screen(Xt, y, weights, n_coefs, candidates, n_kept, n_steps):
         scales[k] = np.inf
     residuals = np.empty(y.size)
     work = np.empty((5, y.size))
-    target = BREAKDOWN * (weights.sum() - n_coefs)
+    target = BREAKDOWN * (_total(weights, y.size) - n_coefs)
     scale = 0.0
     for k in range(candidates.shape[0]):
         _residuals(Xt, y, candidates[k], residuals)

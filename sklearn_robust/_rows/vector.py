@@ -44,7 +44,9 @@ def log_and_weight(u, m, inv_b, power, log1p_r, w, scratch):
     weight_bits = w.view(np.int64)
     scratch_bits = scratch.view(np.int64)
     for i in range(m):
-        log1p_r[i] = 1.0 + u[i] * u[i] * inv_b
+        scratch[i] = u[i] * u[i] * inv_b
+    for i in range(m):  # a loop of its own: fused with the product, 1 + r would be another number than below
+        log1p_r[i] = 1.0 + scratch[i]
     for i in range(m):
         k = (log_bits[i] - np.int64(_SQRT_HALF_BITS)) >> np.int64(_EXPONENT)
         weight_bits[i] = log_bits[i] - (k << np.int64(_EXPONENT))  # the mantissa, in [sqrt(1/2), sqrt(2))
@@ -58,8 +60,9 @@ def log_and_weight(u, m, inv_b, power, log1p_r, w, scratch):
         tail = 2.857142874366239149e-01 + z * (2.222219843214978396e-01 + z * tail)
         tail = z * (6.666666666666735130e-01 + z * (3.999999999940941908e-01 + z * tail))
         half = 0.5 * f * f
-        r = u[i] * u[i] * inv_b
-        lost = (r - ((1.0 + r) - 1.0)) / (1.0 + r)  # by rounding 1 + r
+        r = scratch[i]
+        # lost by rounding 1 + r, times 1 / (1 + r) to two digits; beyond r = 1 an ulp of the logarithm at most
+        lost = (r - ((1.0 + r) - 1.0)) * (1.0 - r * (0.97 - 0.47 * r)) if r < 1.0 else 0.0
         log1p_r[i] = k_float * _LN2_HIGH - ((half - (s * (half + tail) + (k_float * _LN2_LOW + lost))) - f)
     for i in range(m):
         x = max(power * log1p_r[i], _LEAST_EXPONENT)
@@ -75,11 +78,26 @@ def log_and_weight(u, m, inv_b, power, log1p_r, w, scratch):
 
 
 @jit_exact
-def fill_terms(u, m, alpha, learn_shape, terms):
-    """Write the terms of u (m,) into ``terms`` (N_BUFFERS, >= m); the last three only if the shape is learned."""
+def _largest(u, m):
     largest = 0.0
     for i in range(m):
         largest = max(largest, abs(u[i]))
+    return largest
+
+
+@jit_exact
+def fill_weights(u, m, alpha, terms):
+    """Write the weights of u (m,), and of the other terms nothing of use."""
+    if _LEAST_ALPHA <= alpha < 2.0 and _largest(u, m) < _LARGEST_U:
+        log_and_weight(u, m, 1.0 / (2.0 - alpha), 0.5 * alpha - 1.0, terms[_LOG], terms[WEIGHT], terms[_BITS])
+    else:
+        fill_terms(u, m, alpha, False, terms)
+
+
+@jit_exact
+def fill_terms(u, m, alpha, learn_shape, terms):
+    """Write the terms of u (m,) into ``terms`` (N_BUFFERS, >= m); the last three only if the shape is learned."""
+    largest = _largest(u, m)
     if alpha == 2.0:
         for i in range(m):
             terms[LOSS, i] = 0.5 * u[i] * u[i]
