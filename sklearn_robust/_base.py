@@ -107,7 +107,9 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         self.weights_ = result.point.weights
         if len(rows) < len(y):  # rows of sample weight 0 have a weight of the loss too
             noise = noise / rows.frame.noise_unit
-            self.weights_ = Rows(X, y, weights, noise, rows.frame).loss_weights(result.point.theta, *result.point.law)
+            self.weights_ = Rows(X, y, weights, noise, rows.frame).loss_weights(
+                result.point.theta, result.point.law.of_rows()
+            )
         self._warn(result)
         return self
 

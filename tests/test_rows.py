@@ -6,13 +6,25 @@ from scipy import integrate, optimize, stats
 from threadpoolctl import threadpool_limits
 
 from sklearn_robust import losses
+from sklearn_robust._fit.objective import Law
 from sklearn_robust._loss.efficiency import efficient_scale, gaussian_efficiency
 from sklearn_robust._loss.log_partition import log_partition_curvature, log_partition_slope
 from sklearn_robust._loss.terms import all_terms
 from sklearn_robust._rows import blocks, cpu, vector
-from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.blocks import RowLaw, Rows
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.subsets import clean_scale, m_scale
+from sklearn_robust._rows.sums import (
+    DIRTY,
+    SCALE,
+    SCALE_SCALE,
+    SCALE_SHAPE,
+    SHAPE,
+    SHAPE_SHAPE,
+    SHARED,
+    SHARED_SCALE,
+    SHARED_SHAPE,
+)
 
 SHAPES = [-np.inf, -100.5, -50.0, -2.0, -1e-3, 0.0, 1e-12, 0.03, 0.3, 1.0, 1.5, 1.99, 2.0, 2.5, 4.0, np.inf]
 
@@ -109,7 +121,7 @@ def test_sweep_equals_numpy(intercept, weighted, order, alpha):
     theta, c = np.linspace(0.5, -0.5, X.shape[1]), 0.7
     r = y - X @ theta
     learned = np.isfinite(alpha) and alpha != 2
-    sums, loss_weights = rows.sweep(theta, alpha, c, cpu.HESSIAN, learned)
+    sums, loss_weights = rows.sweep(theta, RowLaw(alpha, c), cpu.HESSIAN, learned)
     weight, curvature = losses.weight(r, alpha, c), losses.psi_prime(r, alpha, c) * c**2
     u = r / c
     np.testing.assert_allclose(rows.residuals(theta), r, rtol=1e-10, atol=1e-12)
@@ -117,14 +129,85 @@ def test_sweep_equals_numpy(intercept, weighted, order, alpha):
     np.testing.assert_allclose(sums.score, X.T @ (s * weight * u), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(sums.gram, X.T @ (X * (s * curvature)[:, None]), rtol=1e-9, atol=1e-8)
     np.testing.assert_allclose(sums.cross[0], X.T @ (s * u * (weight + curvature)), rtol=1e-9, atol=1e-8)
-    gram = rows.sweep(theta, alpha, c, cpu.GRAM, learned)[0].gram
+    gram = rows.sweep(theta, RowLaw(alpha, c), cpu.GRAM, learned)[0].gram
     np.testing.assert_allclose(gram, X.T @ (X * (s * weight)[:, None]), rtol=1e-9, atol=1e-8)
     np.testing.assert_allclose(loss_weights, weight, rtol=1e-9, atol=1e-14)
     np.testing.assert_allclose(rows.gram(), X.T @ (X * s[:, None]), rtol=1e-9, atol=1e-8)
-    np.testing.assert_allclose(rows.loss_weights(theta, alpha, c), weight, rtol=1e-9, atol=1e-14)
-    known = rows.residual_sums(r, np.array([alpha, alpha]), np.array([c, 2 * c]), learned)
+    np.testing.assert_allclose(rows.loss_weights(theta, RowLaw(alpha, c)), weight, rtol=1e-9, atol=1e-14)
+    known = rows.residual_sums(r, [RowLaw(alpha, c), RowLaw(alpha, 2 * c)], learned)
     np.testing.assert_allclose(known[0], sums.scalars, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(known[1][0], s @ losses.rho(r, alpha, 2 * c), rtol=1e-11)
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("alpha", [1.2, 0.0, 1.99, 2.0])
+def test_mixture_sums_are_the_derivatives_of_its_cost(alpha, weighted):
+    rows = make_rows(weighted=weighted)
+    X, y, s = design_of(rows)
+    learned = alpha != 2.0
+    theta = np.linspace(0.5, -0.5, X.shape[1])
+    here = np.array([*theta, np.log(0.4), alpha, -1.5])
+    width = 9.0
+
+    def cost(at):
+        """The sum of -log density of the mixture."""
+        log_c, shape, logit = at[-3:]
+        clean = losses.rho(y - X @ at[:-3], shape, np.exp(log_c)) + losses.log_partition(shape) + log_c
+        return s @ -np.logaddexp(-clean - np.log1p(np.exp(logit)), -np.log(width) - np.log1p(np.exp(-logit)))
+
+    def law_of(at):
+        share = 1 / (1 + np.exp(-at[-1]))
+        return Law(at[-2], np.exp(at[-3]), share, width)
+
+    def gradient(at):
+        law = law_of(at)
+        sums, _ = rows.sweep(at[:-3], law.of_rows(), cpu.HESSIAN, learned)
+        slope = losses.log_partition(law.alpha, 1) if learned else 0.0
+        law_slopes = s.sum() - sums.scalars[SCALE], sums.scalars[SHAPE] + s.sum() * slope
+        return np.array([*(-sums.score / law.c), *law_slopes, s.sum() * law.share - sums.scalars[DIRTY]])
+
+    def central(f, at, h=1e-5):
+        return np.array([(f(at + h * e) - f(at - h * e)) / (2 * h) for e in np.eye(len(at))])
+
+    law = law_of(here)
+    sums, weights = rows.sweep(theta, law.of_rows(), cpu.HESSIAN, learned)
+    log_terms = s.sum() * (losses.log_partition(alpha) + here[-3] - np.log1p(-law.share))
+    assert sums.loss + log_terms == pytest.approx(cost(here), rel=1e-11)
+    kept = [*range(len(theta) + 1), *([len(theta) + 1] if learned else []), len(theta) + 2]
+    slopes = gradient(here)
+    if learned and alpha > 0:
+        np.testing.assert_allclose(slopes[kept], central(cost, here)[kept], rtol=1e-5, atol=1e-4 * s.sum())
+    else:
+        at_hand = [k for k in kept if k != len(theta) + 1]
+        for k in at_hand:
+            step = 1e-5 * np.eye(len(here))[k]
+            assert slopes[k] == pytest.approx((cost(here + step) - cost(here - step)) / 2e-5, rel=1e-5, abs=1e-3)
+    moves = [k for k in kept if not (k == len(theta) + 1 and alpha == 0)]
+    for k in moves:
+        step = 1e-5 * np.eye(len(here))[k]
+        numeric = (gradient(here + step) - gradient(here - step)) / 2e-5
+        q, c = len(theta), law.c
+        if k < q:
+            analytic = np.array([*(sums.gram[k] / c**2), *(sums.cross[:, k] / c)])
+        else:
+            scalars = sums.scalars
+            curve = log_partition_curvature(alpha) if learned else 0.0
+            share = s.sum() * law.share * (1 - law.share) - scalars[SHARED]
+            block = np.array(
+                [
+                    [scalars[SCALE_SCALE], scalars[SCALE_SHAPE], -scalars[SHARED_SCALE]],
+                    [scalars[SCALE_SHAPE], scalars[SHAPE_SHAPE] + s.sum() * curve, -scalars[SHARED_SHAPE]],
+                    [-scalars[SHARED_SCALE], -scalars[SHARED_SHAPE], share],
+                ]
+            )
+            analytic = np.array([*(sums.cross[k - q] / c), *block[k - q]])
+        np.testing.assert_allclose(analytic[kept], numeric[kept], rtol=2e-4, atol=2e-5 * s.sum())
+    clean = np.exp(-losses.rho(y - X @ theta, alpha, law.c) - losses.log_partition(alpha)) / law.c * (1 - law.share)
+    clean = clean / (clean + law.share / width)
+    np.testing.assert_allclose(weights, clean * losses.weight(y - X @ theta, alpha, law.c), rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(rows.loss_weights(theta, law.of_rows(), clean=True), clean, rtol=1e-9, atol=1e-14)
+    known = rows.residual_sums(y - X @ theta, [law.of_rows()] * 2, learned)
+    np.testing.assert_allclose(known[1], sums.scalars, rtol=1e-9, atol=1e-9)
 
 
 def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
@@ -134,7 +217,7 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
     results = []
     for n_threads in (1, 2, 4):
         with threadpool_limits(n_threads):
-            results.append(rows.sweep(theta, 0.7, 0.9, cpu.HESSIAN, True)[0])
+            results.append(rows.sweep(theta, RowLaw(0.7, 0.9), cpu.HESSIAN, True)[0])
     for other in results[1:]:
         for name in ("scalars", "score", "cross", "gram"):
             np.testing.assert_array_equal(getattr(other, name), getattr(results[0], name))

@@ -138,7 +138,7 @@ def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: in
         following = solver.step(objective, policy, point)
         if penalised and len(history) > 2 and history[-1].gradient > 0.5 * history[-3].gradient:
             # the law has an objective of its own: the two may chase each other round, until it goes half the way
-            law = Law(*(0.5 * (a + b) for a, b in zip(point.law, following.law, strict=True)))
+            law = policy.between(point.law, following.law)
             following = objective.at(following.theta, law, following.want)
         if following.law == point.law and np.array_equal(following.theta, point.theta):
             return point, history, StopReason.STALLED

@@ -35,7 +35,7 @@ class Newton:
 
     def step(self, objective: Objective, policy, point: Point) -> Point:
         """The next coefficients and law."""
-        if point.law.alpha == 2.0:
+        if point.law.alpha == 2.0 and point.law.share == 0.0:
             self._inverse = None
             if self._least_squares is None:  # at alpha = 2 the Hessian holds the gram of the sample weights
                 if point.want != cpu.HESSIAN:
@@ -128,12 +128,16 @@ class Newton:
         slope = float(step @ gradient)
         value = objective.value(point)
         noise = objective.noise(value)
-        law_step = np.zeros(2)
+        law_step = np.zeros(3)
         law_step[list(free)] = step[q:]
         if free and policy.passes_two(point.law, law_step):
             square = policy.least_squares(objective, point.sums.scalars, point.law)
             if square and policy.least_squares_value(objective, square) <= value:
                 return objective.at(point.theta, square, self.wants)
+            two = policy.at_two(objective, point.law)
+            there = objective.at(point.theta, two, self.wants) if two else None
+            if there and objective.value(there) <= value:
+                return there
         length = policy.shortened(point.law, law_step) if free else 1.0
         for _ in range(_MAX_HALVINGS):
             law = policy.moved(point.law, length * law_step, free) if free else point.law

@@ -3,10 +3,14 @@
     line 1   Σ s rho(r, alpha, c) + Σ_j penalty_j theta_j² / (2 c²)          lowered by the coefficients
     line 2   Σ s [rho(r, alpha, c) + log Z(alpha)] + (S - d) log c          lowered by alpha and c
 
+With a background, a share e of the rows spread evenly over a width R, rho + log Z + log c is replaced by the cost
+-log[(1 - e) exp(-rho) / (Z c) + e / R], which e lowers too; -d log c stays.
+
 Everything is in working units. Gradients are per unit weight; the one in theta is taken in units of c, so that it does
 not depend on the units of y.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -16,15 +20,31 @@ import numpy as np
 from sklearn_robust._fit.ridge import Inverse
 from sklearn_robust._loss import log_partition as partition
 from sklearn_robust._loss.tails import isf
-from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.blocks import RowLaw, Rows
 from sklearn_robust._rows.sums import LOSS, Sums
 
 
 class Law(NamedTuple):
-    """Shape and scale of the noise."""
+    """Shape and scale of the noise, and the background: its share of the rows and its width, in working units."""
 
     alpha: float
     c: float
+    share: float = 0.0
+    width: float = np.inf
+
+    def of_rows(self) -> RowLaw:
+        """What a pass over rows has to know."""
+        if self.share == 0.0:
+            return RowLaw(self.alpha, self.c)
+        tail = log_partition(self.alpha) + math.log(self.c) - math.log(self.width) + logit(self.share)
+        if self.alpha == 2.0:
+            return RowLaw(self.alpha, self.c, tail)
+        return RowLaw(self.alpha, self.c, tail, log_partition_slope(self.alpha), log_partition_curvature(self.alpha))
+
+
+def logit(share: float) -> float:
+    """Log(share / (1 - share))."""
+    return math.log(share) - math.log1p(-share)
 
 
 # log Z(alpha), d log Z / d alpha and d² log Z / d alpha²
@@ -86,7 +106,9 @@ class Objective:
 
     def normaliser(self, law: Law) -> float:
         """The log terms of line 2."""
-        return self.total * log_partition(law.alpha) + self.dof * float(np.log(law.c)) if self.learns else 0.0
+        if not self.learns:
+            return 0.0
+        return self.total * (log_partition(law.alpha) - math.log1p(-law.share)) + self.dof * float(np.log(law.c))
 
     def ridge(self, theta, law: Law) -> float:
         """The penalty of line 1."""
@@ -96,7 +118,7 @@ class Objective:
 
     def at(self, theta, law: Law, want: int) -> Point:
         """One pass over the rows."""
-        sums, weights = self.rows.sweep(theta, law.alpha, law.c, want, self.learns and law.alpha != 2.0)
+        sums, weights = self.rows.sweep(theta, law.of_rows(), want, self.learns and law.alpha != 2.0)
         return self._point(theta, law, want, sums, weights)
 
     def _point(self, theta, law: Law, want: int, sums: Sums, weights) -> Point:
@@ -123,8 +145,7 @@ class Objective:
         return max(plain, float(np.abs(self.inverse @ point.gradient).max(initial=0.0)))
 
     def line2(self, residuals, laws: list[Law]) -> tuple[np.ndarray, np.ndarray]:
-        """Sums over known residuals (n,) at each of k laws: scalars (k, 7), and line 2 (k,)."""
-        alpha, c = np.array(laws, dtype=float).T.copy()
-        scalars = self.rows.residual_sums(residuals, alpha, c, self.learns)
+        """Sums over known residuals (n,) at each of k laws: scalars (k, 11), and line 2 (k,)."""
+        scalars = self.rows.residual_sums(residuals, [law.of_rows() for law in laws], self.learns)
         values = scalars[:, LOSS] + [self.normaliser(law) for law in laws]
         return scalars, np.where(np.isnan(values), np.inf, values)

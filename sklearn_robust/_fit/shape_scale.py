@@ -1,4 +1,4 @@
-"""What happens to the law (alpha, c): held, or learned from the residuals.
+"""What happens to the law (alpha, c, share of a background): held, or learned from the residuals.
 
 ``Learned`` lowers J = Σ s [rho + log Z(alpha)] + (S - d) log c. alpha = 2 is a point apart: there both d rho / d alpha
 and (log Z)' are infinite, and for d > 0 J has a narrow dip, so it is compared in closed form, c² = Σ s r² / (S - d),
@@ -7,7 +7,8 @@ in (log c, alpha): c has to make up for what alpha does to Gaussian residuals. N
 
     (kappa, alpha),   kappa = log c - h(alpha),   h = (b/4) (log b - E z log z),   E z log z = 2 - gamma - log 2
 
-where b = |alpha - 2| and h is how log c answers to alpha at Gaussian noise, to first order in b.
+where b = |alpha - 2| and h is how log c answers to alpha at Gaussian noise, to first order in b. With a background the
+logit of its share is a third coordinate; alpha = 2 then has no closed form, and is tried where a step asks for it.
 """
 
 from dataclasses import dataclass
@@ -21,10 +22,22 @@ from sklearn_robust._fit.objective import (
     Point,
     log_partition_curvature,
     log_partition_slope,
+    logit,
     quartile,
 )
 from sklearn_robust._rows import cpu
-from sklearn_robust._rows.sums import SCALE, SCALE_SCALE, SCALE_SHAPE, SHAPE, SHAPE_SHAPE, SQUARES
+from sklearn_robust._rows.sums import (
+    DIRTY,
+    SCALE,
+    SCALE_SCALE,
+    SCALE_SHAPE,
+    SHAPE,
+    SHAPE_SHAPE,
+    SHARED,
+    SHARED_SCALE,
+    SHARED_SHAPE,
+    SQUARES,
+)
 
 _GRID = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 6.0)
 _PROFILE_TOL = 0.1
@@ -33,6 +46,9 @@ _ALLOWANCE = 0.15
 # By how much that gain may have been underestimated.
 _GENEROUS = 1.5
 _MAX_HALVINGS = 30
+# Between these the share of a background is learned.
+LEAST_SHARE, _LARGEST_SHARE = 1e-4, 0.5
+_SHARE_REACH = 2.0
 _NORMAL_MEAN_Z_LOG_Z = 2.0 - np.euler_gamma - np.log(2.0)
 
 
@@ -77,7 +93,7 @@ class Fixed:
         return 0.0
 
     def free(self, objective: Objective, scalars, law: Law) -> tuple[int, ...]:
-        """Which of (log c, alpha) are free to move: none."""
+        """Which of (log c, alpha, logit share) are free to move: none."""
         return ()
 
     def least_squares(self, objective: Objective, scalars, law: Law) -> None:
@@ -90,12 +106,16 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Learned:
-    """Alpha in [low, high] and c >= c_min learned from the residuals; c_min given, or a matter of rounding."""
+    """Alpha in [low, high] and c >= c_min learned from the residuals; c_min given, or a matter of rounding.
+
+    The share of a background is learned with them where there is one, unless it is held.
+    """
 
     low: float
     high: float
     c_min: float
     floor_given: bool = False
+    share_held: bool = False
 
     learns = True
     measures_start = False
@@ -136,7 +156,11 @@ class Learned:
 
     def clip(self, law: Law) -> Law:
         """The nearest law that is allowed."""
-        return Law(min(max(law.alpha, self.low), self.high), max(law.c, self.c_min))
+        return law._replace(alpha=min(max(law.alpha, self.low), self.high), c=max(law.c, self.c_min))
+
+    def between(self, law: Law, other: Law) -> Law:
+        """Half way from a law to another."""
+        return Law(*(0.5 * (a + b) for a, b in zip(law, other, strict=True)))
 
     def at_floor(self, law: Law) -> bool:
         """Whether the scale reached its floor."""
@@ -158,7 +182,7 @@ class Learned:
         Both are judged at the present coefficients, with an allowance for what their own coefficients would gain.
         """
         law = point.law
-        if self.high != 2.0 or self.low == 2.0 or objective.dof <= 0.0 or self.at_floor(law):
+        if self.high != 2.0 or self.low == 2.0 or objective.dof <= 0.0 or self.at_floor(law) or law.share > 0.0:
             return None
         value = objective.value(point)
         if law.alpha != 2.0:
@@ -179,30 +203,30 @@ class Learned:
         return laws[best] if values[best] < value + _ALLOWANCE * objective.n_coefs else None
 
     def gradient(self, objective: Objective, scalars, law: Law) -> float:
-        """The largest slope of J in (log c, alpha) that no bound holds, per unit weight."""
+        """The largest slope of J in (log c, alpha, logit share) that no bound holds, per unit weight."""
         slopes, held = self._slopes(objective, scalars, law)
         return float(np.abs(slopes[~held]).max(initial=0.0)) / objective.total
 
     def free(self, objective: Objective, scalars, law: Law) -> tuple[int, ...]:
-        """Which of (log c, alpha) are free to move."""
+        """Which of (log c, alpha, logit share) are free to move."""
         held = self._slopes(objective, scalars, law)[1]
-        return tuple(k for k in (0, 1) if not held[k])
+        return tuple(k for k in range(3) if not held[k])
 
     def position(self, law: Law) -> np.ndarray:
-        """(kappa, alpha)."""
-        return np.array([np.log(law.c) - self._bend(law.alpha)[0], law.alpha])
+        """(kappa, alpha, logit share)."""
+        return np.array([np.log(law.c) - self._bend(law.alpha)[0], law.alpha, logit(law.share) if law.share else 0.0])
 
-    def turned(self, law: Law, free: tuple[int, ...], along_scale, along_shape):
-        """Derivatives in (log c, alpha) as derivatives in (kappa, alpha), a row each; alpha alone moves at a held c."""
+    def turned(self, law: Law, free: tuple[int, ...], along_scale, along_shape, along_share):
+        """Derivatives in log c and so on as derivatives in kappa and so on, a row each; alone, alpha moves at a held c."""
         bend = self._bend(law.alpha)[1] if 0 in free else 0.0
-        return np.array([along_scale, along_shape + bend * along_scale])
+        return np.array([along_scale, along_shape + bend * along_scale, along_share])
 
     def slopes(self, objective: Objective, scalars, law: Law, free: tuple[int, ...]) -> np.ndarray:
-        """The gradient of J in (kappa, alpha)."""
+        """The gradient of J in (kappa, alpha, logit share)."""
         return self.turned(law, free, *self._slopes(objective, scalars, law)[0])
 
     def hessian(self, objective: Objective, scalars, law: Law, free: tuple[int, ...]) -> np.ndarray:
-        """The Hessian of J in (kappa, alpha)."""
+        """The Hessian of J in (kappa, alpha, logit share)."""
         _, slope, curvature = self._bend(law.alpha) if 0 in free else (0.0, 0.0, 0.0)
         scale = scalars[SCALE_SCALE]
         cross = scalars[SCALE_SHAPE] + slope * scale
@@ -210,17 +234,26 @@ class Learned:
         if 1 in free:
             shape = scalars[SHAPE_SHAPE] + objective.total * log_partition_curvature(law.alpha)
             shape += slope * (scalars[SCALE_SHAPE] + cross) + curvature * (objective.dof - scalars[SCALE])
-        return np.array([[scale, cross], [cross, shape]])
+        with_share = -scalars[SHARED_SCALE], 0.0
+        share = 0.0
+        if 2 in free:
+            share = objective.total * law.share * (1.0 - law.share) - scalars[SHARED]
+            if 1 in free:
+                with_share = with_share[0], -scalars[SHARED_SHAPE] - slope * scalars[SHARED_SCALE]
+        return np.array([[scale, cross, with_share[0]], [cross, shape, with_share[1]], [*with_share, share]])
 
     def moved(self, law: Law, step, free: tuple[int, ...]) -> Law:
-        """The law after a step in (kappa, alpha), inside the bounds."""
+        """The law after a step in (kappa, alpha, logit share), inside the bounds."""
+        if 2 in free:
+            share = 1.0 / (1.0 + np.exp(-logit(law.share) - float(step[2])))
+            law = law._replace(share=float(min(max(share, LEAST_SHARE), _LARGEST_SHARE)))
         alpha = min(max(law.alpha + float(step[1]), self.low), self.high)
         if alpha == 2.0 != law.alpha:  # a point apart: no derivative leads away from it
             alpha = law.alpha + 0.75 * (2.0 - law.alpha)
         if 0 not in free:
-            return Law(alpha, law.c)
+            return law._replace(alpha=alpha)
         log_step = step[0] + self._bend(alpha)[0] - self._bend(law.alpha)[0]
-        return Law(alpha, max(law.c * float(np.exp(log_step)), self.c_min))
+        return law._replace(alpha=alpha, c=max(law.c * float(np.exp(log_step)), self.c_min))
 
     def _bend(self, alpha: float) -> tuple[float, float, float]:
         """The answer h of log c to alpha and its derivatives; 0 where alpha may go far beyond 2."""
@@ -231,20 +264,28 @@ class Learned:
         return 0.25 * b * log_b, 0.25 * np.sign(alpha - 2.0) * (log_b + 1.0), 0.25 / b
 
     def shortened(self, law: Law, step) -> float:
-        """The fraction of a step in (kappa, alpha) that stays where J's model is trusted, and short of alpha = 2."""
-        reach = np.array([1.0, _reach(law.alpha)])
+        """The fraction of a step in (kappa, alpha, logit share) where J's model is trusted, short of alpha = 2."""
+        reach = np.array([1.0, _reach(law.alpha), _SHARE_REACH])
         if self.passes_two(law, step):
             reach[1] = min(reach[1], 0.75 * (2.0 - law.alpha))
         return float(min(1.0, (reach / np.maximum(np.abs(step), 1e-300)).min()))
 
     def least_squares(self, objective: Objective, scalars, law: Law) -> Law | None:
         """Alpha = 2 with its best c, where alpha may be 2 and no larger, and is so near that the dip has begun."""
-        if self.high != 2.0 or objective.dof <= 0.0 or not 0.0 <= 2.0 - law.alpha <= 1.01 * self._dip(objective):
+        if law.share > 0.0 or self.high != 2.0 or objective.dof <= 0.0:
+            return None
+        if not 0.0 <= 2.0 - law.alpha <= 1.01 * self._dip(objective):
             return None
         return Law(2.0, self.least_squares_c(objective, scalars, law))
 
+    def at_two(self, objective: Objective, law: Law) -> Law | None:
+        """Alpha = 2 at the same kappa, where there is a background and alpha is near."""
+        if law.share == 0.0 or 2.0 - law.alpha > 1.01 * self._dip(objective):
+            return None
+        return law._replace(alpha=2.0, c=max(float(np.exp(self.position(law)[0])), self.c_min))
+
     def passes_two(self, law: Law, step) -> bool:
-        """Whether a step in (kappa, alpha) asks for the largest shape, 2, or for more."""
+        """Whether a step in kappa and so on asks for the largest shape, 2, or for more."""
         return self.high == 2.0 and law.alpha < 2.0 <= law.alpha + step[1]
 
     def least_squares_value(self, objective: Objective, law: Law) -> float:
@@ -258,13 +299,17 @@ class Learned:
         return max(law.c * float(np.sqrt(scalars[SQUARES] / objective.dof)), self.c_min)
 
     def _slopes(self, objective: Objective, scalars, law: Law) -> tuple[np.ndarray, np.ndarray]:
-        """The gradient in (log c, alpha), and which of the two is held."""
+        """The gradient in (log c, alpha, logit share), and which of the three is held."""
         scale = objective.dof - scalars[SCALE]
         apart = law.alpha == 2.0 or np.isinf(law.alpha)
         shape = 0.0 if apart else scalars[SHAPE] + objective.total * log_partition_slope(law.alpha)
         at_bound = (law.alpha <= self.low and shape >= 0.0) or (law.alpha >= self.high and shape <= 0.0)
         scale_held = objective.dof <= 0.0 or (self.at_floor(law) and scale >= 0.0)
-        return np.array([scale, shape]), np.array([scale_held, apart or at_bound])
+        share = objective.total * law.share - scalars[DIRTY]
+        share_held = law.share == 0.0 or self.share_held
+        share_held = share_held or (law.share <= LEAST_SHARE and share >= 0.0)
+        share_held = share_held or (law.share >= _LARGEST_SHARE and share <= 0.0)
+        return np.array([scale, shape, share]), np.array([scale_held, apart or at_bound, share_held])
 
     def _profile(self, objective: Objective, residuals, laws: list[Law]) -> tuple[list[Law], np.ndarray]:
         """Each law with the c that Σ s z w = S - d asks for, and J there.
@@ -284,7 +329,7 @@ class Learned:
             moved = np.maximum(log_c + step, least)
             move = moved - log_c
             values = np.where(np.isfinite(values), values - 0.5 * curvature * move**2, np.inf)
-            laws = [Law(law.alpha, max(float(np.exp(at)), self.c_min)) for law, at in zip(laws, moved, strict=True)]
+            laws = [law._replace(c=max(float(np.exp(at)), self.c_min)) for law, at in zip(laws, moved, strict=True)]
             if np.abs(move[values <= values.min() + 0.5 * objective.n_coefs]).max() < _PROFILE_TOL:
                 break
             log_c = moved
@@ -292,7 +337,15 @@ class Learned:
 
     def _newton(self, objective: Objective, residuals, law: Law, scalars, value: float) -> tuple[Law, float]:
         free = self.free(objective, scalars, law)
+        if not free:
+            return law, value
         step = self._direction(objective, scalars, law, free)
+        two = self.at_two(objective, law) if self.passes_two(law, step) else None
+        if two is not None:
+            there = float(objective.line2(residuals, [two])[1][0])
+            if there <= value:
+                return two, there
+        step = self.shortened(law, step) * step  # as a whole: a part of it may point uphill
         for _ in range(_MAX_HALVINGS):
             trial = self.moved(law, step, free)
             if trial == law:
@@ -305,20 +358,18 @@ class Learned:
         return law, value
 
     def _direction(self, objective: Objective, scalars, law: Law, free: tuple[int, ...]) -> np.ndarray:
-        """Newton's step in what is free of (kappa, alpha), in the trusted region; downhill where J is not convex."""
-        scale, shape = self.slopes(objective, scalars, law, free)
-        hessian = self.hessian(objective, scalars, law, free)
-        curvature, cross = max(hessian[0, 0], 1e-3 * objective.dof), hessian[0, 1]
-        if 0 not in free:
-            scale, cross = 0.0, 0.0
-        alpha_step = 0.0
-        if 1 in free:  # the profile of J over kappa
-            profile = hessian[1, 1] - cross**2 / curvature
-            slope = shape - cross * scale / curvature
-            alpha_step = -slope / profile if profile > 0.0 else -np.copysign(_reach(law.alpha), slope)
-            alpha_step = min(max(law.alpha + float(alpha_step), self.low), self.high) - law.alpha
-        step = np.array([-(scale + cross * alpha_step) / curvature, alpha_step])
-        return self.shortened(law, step) * step  # as a whole: a part of it may point uphill
+        """Newton's step in what is free of (kappa, alpha, logit share); downhill where J is not convex."""
+        rows = list(free)
+        slopes = self.slopes(objective, scalars, law, free)[rows]
+        hessian = self.hessian(objective, scalars, law, free)[rows][:, rows]
+        step = np.zeros(3)
+        if not (np.isfinite(hessian).all() and np.isfinite(slopes).all()):
+            return step
+        units = 1.0 / np.sqrt(np.maximum(np.abs(hessian.diagonal()), 1e-6 * objective.total))
+        values, vectors = np.linalg.eigh(hessian * units * units[:, None])
+        curvatures = np.maximum(np.abs(values), 1e-3)
+        step[rows] = -units * (vectors @ ((vectors.T @ (units * slopes)) / curvatures))
+        return step
 
 
 def _reach(alpha: float) -> float:

@@ -5,17 +5,31 @@ Partial sums are added in the order of the chunks, so the number of threads does
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.subsets import clean_scale, m_scale
-from sklearn_robust._rows.sums import N_SCALARS, Sums
+from sklearn_robust._rows.sums import N_CROSS, N_SCALARS, Sums
 from sklearn_robust._rows.threads import run_all
 
 # Entries of X and rows in a chunk, at most.
 CHUNK_ENTRIES, CHUNK_ROWS = 2**19, 2**16
+
+
+class RowLaw(NamedTuple):
+    """What a pass knows of the law: alpha, c, and the background as ``vector.mix`` takes it; tail -inf for none."""
+
+    alpha: float
+    c: float
+    tail: float = -np.inf
+    slope: float = 0.0
+    curve: float = 0.0
+
+
+_LEAST_SQUARES = RowLaw(2.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -51,54 +65,55 @@ class Rows:
 
     def _map_sum(self, task, n_coefs: int) -> Sums:
         """Task(first, last, scalars, score, cross, gram) over all chunks, added up in their order."""
-        shapes = ((N_SCALARS,), (n_coefs,), (2, n_coefs), (n_coefs, n_coefs))
+        shapes = ((N_SCALARS,), (n_coefs,), (N_CROSS, n_coefs), (n_coefs, n_coefs))
         parts = [np.zeros((self._n_chunks, *shape)) for shape in shapes]
         self._map(lambda chunk, first, last: task(first, last, *(part[chunk] for part in parts)))
         scalars, score, cross, gram = (part[0] if self._n_chunks == 1 else part.sum(axis=0) for part in parts)
         return Sums(scalars, score, cross, gram)
 
-    def _sweep(self, theta, alpha: float, c: float, want: int, learn_shape: bool, out) -> Sums:
+    def _sweep(self, theta, law: RowLaw, want: int, learn_shape: bool, out) -> Sums:
         frame = self.frame
         inv_scale = 1.0 / frame.scale
 
         def task(first, last, scalars, score, cross, gram):
             cpu.sweep(
                 self.X, self.y, self.weights, self.noise, frame.center, inv_scale, frame.y_center,
-                1.0 / frame.y_scale, theta, alpha, c, want, learn_shape, first, last, out,
+                1.0 / frame.y_scale, theta, *law, want, learn_shape, first, last, out,
                 scalars, score, cross, gram,
             )  # fmt: skip
 
         return self._map_sum(task, theta.size if want != cpu.RESIDUALS else 0)
 
-    def sweep(self, theta, alpha: float, c: float, want: int, learn_shape: bool = False) -> tuple[Sums, np.ndarray]:
+    def sweep(self, theta, law: RowLaw, want: int, learn_shape: bool = False) -> tuple[Sums, np.ndarray]:
         """One pass over X, at coefficients theta (q,) in working units: the sums, and the loss's weights (n,)."""
         weights = np.empty(len(self))
-        return self._sweep(theta, alpha, c, want, learn_shape, weights), weights
+        return self._sweep(theta, law, want, learn_shape, weights), weights
 
     def residuals(self, theta) -> np.ndarray:
         """Residuals (n,), in working units, divided by the noise scales."""
         residuals = np.empty(len(self))
-        self._sweep(theta, 2.0, 1.0, cpu.RESIDUALS, False, residuals)
+        self._sweep(theta, _LEAST_SQUARES, cpu.RESIDUALS, False, residuals)
         return residuals
 
     def gram(self) -> np.ndarray:
         """X'SX (q, q), of the sample weights alone, in working units."""
-        return self._sweep(np.zeros(self.frame.n_coefs), 2.0, 1.0, cpu.PLAIN_GRAM, False, NONE).gram
+        return self._sweep(np.zeros(self.frame.n_coefs), _LEAST_SQUARES, cpu.PLAIN_GRAM, False, NONE).gram
 
-    def residual_sums(self, residuals, alpha, c, learn_shape: bool) -> np.ndarray:
-        """The scalars (k, 7) of known residuals (n,) at laws alpha, c (k,): X is not read."""
-        parts = np.zeros((self._n_chunks, len(alpha), N_SCALARS))
+    def residual_sums(self, residuals, laws: list[RowLaw], learn_shape: bool) -> np.ndarray:
+        """The scalars (k, 11) of known residuals (n,) at k laws: X is not read."""
+        parts = np.zeros((self._n_chunks, len(laws), N_SCALARS))
+        columns = np.array(laws, dtype=float).T.copy()
         self._map(
             lambda chunk, first, last: cpu.residual_sums(
-                residuals, self.weights, alpha, c, learn_shape, first, last, parts[chunk]
+                residuals, self.weights, *columns, learn_shape, first, last, parts[chunk]
             )
         )
         return parts.sum(axis=0)
 
-    def loss_weights(self, theta, alpha: float, c: float) -> np.ndarray:
-        """The weight of the loss at each row (n,)."""
+    def loss_weights(self, theta, law: RowLaw, clean: bool = False) -> np.ndarray:
+        """The weight of the loss at each row (n,); or, for ``clean``, its probability of being no outlier."""
         out = self.residuals(theta)
-        self._map(lambda chunk, first, last: cpu.row_weights(alpha, c, first, last, out))
+        self._map(lambda chunk, first, last: cpu.row_weights(law.alpha, law.c, law.tail, first, last, clean, out))
         return out
 
     def m_scale(self, theta, n_coefs: float) -> float:

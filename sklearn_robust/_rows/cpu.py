@@ -9,7 +9,19 @@ import numpy as np
 
 from sklearn_robust._loss.jit import jit, jit_sums
 from sklearn_robust._rows import vector
-from sklearn_robust._rows.sums import LOSS, SCALE, SCALE_SCALE, SCALE_SHAPE, SHAPE, SHAPE_SHAPE, SQUARES
+from sklearn_robust._rows.sums import (
+    DIRTY,
+    LOSS,
+    SCALE,
+    SCALE_SCALE,
+    SCALE_SHAPE,
+    SHAPE,
+    SHAPE_SHAPE,
+    SHARED,
+    SHARED_SCALE,
+    SHARED_SHAPE,
+    SQUARES,
+)
 
 BLOCK = 128
 _LONG_BLOCK = 512  # where there is no X beside the rows' numbers
@@ -82,7 +94,7 @@ def add_gram(xt, g, m, gram, gx):
 
 
 @jit_sums
-def _add_scalars(u, s, m, learn_shape, terms, scalars):
+def _add_scalars(u, s, m, learn_shape, mixed, terms, scalars):
     """Add a block to the scalars."""
     loss = scale = scale_scale = squares = 0.0
     for i in range(m):
@@ -104,6 +116,23 @@ def _add_scalars(u, s, m, learn_shape, terms, scalars):
         scalars[SHAPE] += shape
         scalars[SCALE_SHAPE] += scale_shape
         scalars[SHAPE_SHAPE] += shape_shape
+    if mixed:
+        dirty = shared = shared_scale = 0.0
+        for i in range(m):
+            dirty += s[i] * (1.0 - terms[vector.CLEAN, i])
+            shared += s[i] * terms[vector.SHARED, i]
+            shared_scale += s[i] * terms[vector.SHARED_SCALE, i]
+        scalars[DIRTY] += dirty
+        scalars[SHARED] += shared
+        scalars[SHARED_SCALE] += shared_scale
+        scalars[SCALE] += dirty
+        scalars[SCALE_SCALE] -= shared_scale
+        if learn_shape:
+            shared_shape = 0.0
+            for i in range(m):
+                shared_shape += s[i] * terms[vector.SHARED_SHAPE, i]
+            scalars[SHARED_SHAPE] += shared_shape
+            scalars[SCALE_SHAPE] -= shared_shape
 
 
 @jit
@@ -113,9 +142,13 @@ def _sample_weights(weights, first, m, s):
 
 
 @jit
-def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, alpha, c, want, learn_shape,
-          first, last, out, scalars, score, cross, gram):  # fmt: skip
-    """Rows first to last: the sums that are wanted, added to the arguments; residuals, or else weights, in ``out``."""
+def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, alpha, c, tail, slope, curve, want,
+          learn_shape, first, last, out, scalars, score, cross, gram):  # fmt: skip
+    """Rows first to last: the sums that are wanted, added to the arguments; residuals, or else weights, in ``out``.
+
+    The law is alpha, c, and with a background what ``vector.mix`` takes; tail is -inf without.
+    """
+    mixed = tail > -np.inf
     q = theta.size
     intercept = q - center.size
     xt = np.empty((q, BLOCK + _PAD))
@@ -138,9 +171,11 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
         for i in range(m):
             u[i] /= c
         vector.fill_terms(u, m, alpha, learn_shape, terms)
+        if mixed:
+            vector.mix(u, m, tail, slope, curve, terms)
         for i in range(m):
             out[start + i] = terms[vector.WEIGHT, i]
-        _add_scalars(u, s, m, learn_shape, terms, scalars)
+        _add_scalars(u, s, m, learn_shape, mixed, terms, scalars)
         for i in range(m):
             gu[i] = s[i] * terms[vector.PULL, i]
         add_score(xt, gu, m, score)
@@ -158,14 +193,18 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
                 for i in range(m):
                     gu[i] = -s[i] * terms[vector.PULL_ALPHA, i]
                 add_score(xt, gu, m, cross[1])
+            if mixed:
+                for i in range(m):
+                    gu[i] = s[i] * terms[vector.SHARED_PULL, i]
+                add_score(xt, gu, m, cross[2])
     for a in range(gram.shape[0]):
         for b in range(a):
             gram[b, a] = gram[a, b]
 
 
 @jit
-def residual_sums(residuals, weights, alpha, c, learn_shape, first, last, scalars):
-    """The scalars (k, 7) of known residuals at k laws."""
+def residual_sums(residuals, weights, alpha, c, tail, slope, curve, learn_shape, first, last, scalars):
+    """The scalars (k, 11) of known residuals at k laws."""
     terms = np.empty((vector.N_BUFFERS, BLOCK))
     u = np.empty(BLOCK)
     s = np.empty(BLOCK)
@@ -176,12 +215,15 @@ def residual_sums(residuals, weights, alpha, c, learn_shape, first, last, scalar
             for i in range(m):
                 u[i] = residuals[start + i] / c[k]
             vector.fill_terms(u, m, alpha[k], learn_shape, terms)
-            _add_scalars(u, s, m, learn_shape and alpha[k] != 2.0, terms, scalars[k])
+            mixed = tail[k] > -np.inf
+            if mixed:
+                vector.mix(u, m, tail[k], slope[k], curve[k], terms)
+            _add_scalars(u, s, m, learn_shape and alpha[k] != 2.0, mixed, terms, scalars[k])
 
 
 @jit
-def row_weights(alpha, c, first, last, out):
-    """Residuals in ``out`` become the weights of the loss."""
+def row_weights(alpha, c, tail, first, last, clean, out):
+    """Residuals in ``out`` become the weights of the loss, or for ``clean`` the probabilities of being a clean row."""
     terms = np.empty((vector.N_BUFFERS, _LONG_BLOCK))
     u = np.empty(_LONG_BLOCK)
     inv_c = 1.0 / c
@@ -189,6 +231,11 @@ def row_weights(alpha, c, first, last, out):
         m = min(_LONG_BLOCK, last - start)
         for i in range(m):
             u[i] = out[start + i] * inv_c
-        vector.fill_weights(u, m, alpha, terms)
+        if tail > -np.inf:
+            vector.fill_terms(u, m, alpha, False, terms)
+            vector.mix(u, m, tail, 0.0, 0.0, terms)
+        else:
+            vector.fill_weights(u, m, alpha, terms)
+        row = vector.CLEAN if clean else vector.WEIGHT
         for i in range(m):
-            out[start + i] = terms[vector.WEIGHT, i]
+            out[start + i] = terms[row, i]

@@ -8,7 +8,14 @@ With u_i = r_i / (c v_i), z = u², v the noise scales, s the sample weights, w t
     shape_shape  Σ s d² rho / d alpha²
 
 ``score`` is Σ s w u x / v and ``gram`` Σ s g x x' / v² with g the weight (IRLS), the curvature (Newton) or 1. ``cross``
-holds the derivatives of minus the score in log c and alpha.
+holds the derivatives of minus the score in log c, alpha and the logit of the share.
+
+With a background, rho is replaced by the cost of the mixture less the log terms of a clean row, log Z + log c: ``scale``
+and ``shape`` hold what remains when (S - d) and S d log Z / d alpha stand for these. Four more sums, p the probability
+of being clean, then are
+
+    dirty        Σ s (1 - p)                shared       Σ s p (1 - p)
+    shared_scale, shared_shape              Σ s p (1 - p) times a clean row's slope in log c, alpha
 """
 
 from dataclasses import dataclass
@@ -16,12 +23,14 @@ from dataclasses import dataclass
 import numpy as np
 
 LOSS, SCALE, SCALE_SCALE, SQUARES, SHAPE, SCALE_SHAPE, SHAPE_SHAPE = range(7)
-N_SCALARS = 7
+DIRTY, SHARED, SHARED_SCALE, SHARED_SHAPE = range(7, 11)
+N_SCALARS = 11
+N_CROSS = 3
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over rows: ``scalars`` (7,), ``score`` (q,), ``cross`` (2, q), ``gram`` (q, q); zero unless asked for."""
+    """Sums over rows: ``scalars`` (11,), ``score`` (q,), ``cross`` (3, q), ``gram`` (q, q); zero unless asked for."""
 
     scalars: np.ndarray
     score: np.ndarray

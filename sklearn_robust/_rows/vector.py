@@ -18,9 +18,12 @@ from sklearn_robust._loss.terms import (
 )
 
 # Rows of the scratch that ``fill_terms`` writes; STRETCH is u CURVATURE, minus d pull / d log c.
+# With a background, CLEAN is the probability of being a clean row, and SHARED is CLEAN (1 - CLEAN), alone and times the
+# slopes of a clean row's cost in u, log c and alpha.
 LOSS, WEIGHT, PULL, CURVATURE, PULL_ALPHA, SHAPE, SHAPE_SHAPE, STRETCH = range(8)
-_LOG, _BITS = 8, 9
-N_BUFFERS = 10
+CLEAN, SHARED, SHARED_PULL, SHARED_SCALE, SHARED_SHAPE = range(8, 13)
+_LOG, _BITS = 13, 14
+N_BUFFERS = 15
 
 # Where vector code is accurate; the rest goes through ``all_terms``.
 _LEAST_ALPHA = -100.0
@@ -38,43 +41,57 @@ _LEAST_EXPONENT = -700.0
 
 
 @jit_exact
-def log_and_weight(u, m, inv_b, power, log1p_r, w, scratch):
-    """For u (m,): log(1 + u² inv_b), and exp(power log(1 + u² inv_b)); power <= 0, buffers at least as long."""
-    log_bits = log1p_r.view(np.int64)
-    weight_bits = w.view(np.int64)
-    scratch_bits = scratch.view(np.int64)
+def _log1p(r, m, out, mantissa):
+    """Log(1 + r) for r (m,) >= 0; the other buffers are at least as long."""
+    out_bits = out.view(np.int64)
+    mantissa_bits = mantissa.view(np.int64)
+    for i in range(m):  # a loop of its own: fused with a product, 1 + r would be another number than below
+        out[i] = 1.0 + r[i]
     for i in range(m):
-        scratch[i] = u[i] * u[i] * inv_b
-    for i in range(m):  # a loop of its own: fused with the product, 1 + r would be another number than below
-        log1p_r[i] = 1.0 + scratch[i]
+        k = (out_bits[i] - np.int64(_SQRT_HALF_BITS)) >> np.int64(_EXPONENT)
+        mantissa_bits[i] = out_bits[i] - (k << np.int64(_EXPONENT))  # in [sqrt(1/2), sqrt(2))
+        out_bits[i] = k + np.int64(_INT_TO_FLOAT_BITS)
     for i in range(m):
-        k = (log_bits[i] - np.int64(_SQRT_HALF_BITS)) >> np.int64(_EXPONENT)
-        weight_bits[i] = log_bits[i] - (k << np.int64(_EXPONENT))  # the mantissa, in [sqrt(1/2), sqrt(2))
-        log_bits[i] = k + np.int64(_INT_TO_FLOAT_BITS)
-    for i in range(m):
-        k_float = log1p_r[i] - _INT_TO_FLOAT
-        f = w[i] - 1.0
+        k_float = out[i] - _INT_TO_FLOAT
+        f = mantissa[i] - 1.0
         s = f / (2.0 + f)
         z = s * s
         tail = 1.818357216161805012e-01 + z * (1.531383769920937332e-01 + z * 1.479819860511658591e-01)
         tail = 2.857142874366239149e-01 + z * (2.222219843214978396e-01 + z * tail)
         tail = z * (6.666666666666735130e-01 + z * (3.999999999940941908e-01 + z * tail))
         half = 0.5 * f * f
-        r = scratch[i]
         # lost by rounding 1 + r, times 1 / (1 + r) to two digits; beyond r = 1 an ulp of the logarithm at most
-        lost = (r - ((1.0 + r) - 1.0)) * (1.0 - r * (0.97 - 0.47 * r)) if r < 1.0 else 0.0
-        log1p_r[i] = k_float * _LN2_HIGH - ((half - (s * (half + tail) + (k_float * _LN2_LOW + lost))) - f)
+        lost = (r[i] - ((1.0 + r[i]) - 1.0)) * (1.0 - r[i] * (0.97 - 0.47 * r[i])) if r[i] < 1.0 else 0.0
+        out[i] = k_float * _LN2_HIGH - ((half - (s * (half + tail) + (k_float * _LN2_LOW + lost))) - f)
+
+
+@jit_exact
+def _exp(x, m, out):
+    """Exp(x) for x (m,) <= 0, which is overwritten."""
+    out_bits = out.view(np.int64)
+    x_bits = x.view(np.int64)
     for i in range(m):
-        x = max(power * log1p_r[i], _LEAST_EXPONENT)
-        shifted = x * _INV_LN2 + _ROUND
+        value = max(x[i], _LEAST_EXPONENT)
+        shifted = value * _INV_LN2 + _ROUND
         k_float = shifted - _ROUND
-        y = (x - k_float * _LN2_HIGH) - k_float * _LN2_LOW
+        y = (value - k_float * _LN2_HIGH) - k_float * _LN2_LOW
         tail = 1.0 / 5040 + y * (1.0 / 40320 + y * (1.0 / 362880 + y * (1.0 / 3628800 + y * (1.0 / 39916800))))
         tail = 1.0 / 24 + y * (1.0 / 120 + y * (1.0 / 720 + y * tail))
-        w[i] = 1.0 + y * (1.0 + y * (0.5 + y * (1.0 / 6 + y * tail)))
-        scratch[i] = shifted
+        out[i] = 1.0 + y * (1.0 + y * (0.5 + y * (1.0 / 6 + y * tail)))
+        x[i] = shifted
     for i in range(m):
-        weight_bits[i] += scratch_bits[i] << np.int64(_EXPONENT)
+        out_bits[i] += x_bits[i] << np.int64(_EXPONENT)
+
+
+@jit_exact
+def log_and_weight(u, m, inv_b, power, log1p_r, w, scratch):
+    """For u (m,): log(1 + u² inv_b), and exp(power log(1 + u² inv_b)); power <= 0, buffers at least as long."""
+    for i in range(m):
+        scratch[i] = u[i] * u[i] * inv_b
+    _log1p(scratch, m, log1p_r, w)
+    for i in range(m):
+        scratch[i] = power * log1p_r[i]
+    _exp(scratch, m, w)
 
 
 @jit_exact
@@ -129,3 +146,45 @@ def fill_terms(u, m, alpha, learn_shape, terms):
                 terms[k, i] = row[k]
     for i in range(m):
         terms[STRETCH, i] = u[i] * terms[CURVATURE, i]
+
+
+@jit_exact
+def mix(u, m, tail, slope, curve, terms):
+    """Turn the terms of the loss into those of its mixture with a background.
+
+    With a = rho + log Z + log c a clean row's cost, the mixture's is a - log(1 + exp(a + logit(share) - log R)), up to
+    log(1 - share); ``tail`` is log Z + log c + logit(share) - log R. Slope and curve are the derivatives of log Z.
+    """
+    t = terms[_LOG]
+    small = terms[CLEAN]
+    log1p = terms[SHARED]
+    for i in range(m):
+        t[i] = terms[LOSS, i] + tail
+        terms[_BITS, i] = -abs(t[i])
+    _exp(terms[_BITS], m, small)
+    _log1p(small, m, log1p, terms[_BITS])
+    for i in range(m):
+        outlying = t[i] > 0.0
+        live = t[i] < -_LEAST_EXPONENT
+        inverse = 1.0 / (1.0 + small[i])
+        terms[LOSS, i] = (-tail if outlying else terms[LOSS, i]) - log1p[i]
+        dirty = (inverse if outlying else small[i] * inverse) if live else 1.0
+        clean = (small[i] * inverse if outlying else inverse) if live else 0.0
+        shared = small[i] * inverse * inverse if live else 0.0
+        pull = terms[PULL, i] if live else 0.0
+        along_scale = 1.0 - u[i] * pull
+        along_shape = terms[SHAPE, i] + slope if live else 0.0
+        terms[CLEAN, i] = clean
+        terms[SHARED, i] = shared
+        terms[SHARED_PULL, i] = shared * pull
+        terms[SHARED_SCALE, i] = shared * along_scale
+        terms[SHARED_SHAPE, i] = shared * along_shape
+        terms[WEIGHT, i] *= clean
+        terms[PULL, i] = clean * pull
+        terms[CURVATURE, i] = clean * terms[CURVATURE, i] - shared * pull * pull
+        terms[STRETCH, i] = clean * terms[STRETCH, i] + shared * along_scale * pull if live else 0.0
+        terms[PULL_ALPHA, i] = clean * terms[PULL_ALPHA, i] - shared * along_shape * pull if live else 0.0
+        terms[SHAPE_SHAPE, i] = (
+            clean * terms[SHAPE_SHAPE, i] - shared * along_shape * along_shape if live else 0.0
+        ) - dirty * curve
+        terms[SHAPE, i] = (clean * terms[SHAPE, i] if live else 0.0) - dirty * slope
