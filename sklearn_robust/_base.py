@@ -132,7 +132,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
 
     @property
     def history_(self) -> "pd.DataFrame":
-        """The iterations, the start first: a DataFrame of objective, alpha, c, gradient and coefficients.
+        """The iterations, the start first: a DataFrame of objective, alpha, c, share, gradient and coefficients.
 
         Coefficients have the names of their columns, after ``coef_`` where these collide with the others.
         """
@@ -140,7 +140,9 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         import pandas as pd
 
         names = getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)])
-        table = pd.DataFrame([row for row, _ in self._history], columns=["objective", "alpha", "c", "gradient"])
+        table = pd.DataFrame(
+            [row for row, _ in self._history], columns=["objective", "alpha", "c", "share", "gradient"]
+        )
         columns = ["intercept", *names]
         if len({*columns, *table.columns}) < len(columns) + len(table.columns):
             columns = ["intercept", *(f"coef_{name}" for name in names)]
@@ -196,17 +198,20 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         settings = Settings(strength, self.solver, self.init, self.max_iter, self.tol, _seed(self.random_state))
         warm = None
         if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == frame.center.shape:
-            warm = frame.from_raw(self.coef_, self.intercept_), Law(self.alpha_, self.c_ / frame.c_unit)
+            warm = frame.from_raw(self.coef_, self.intercept_), self._last_law(frame)
 
         def report(iteration: int, record: Record, dof: float) -> None:
             if self.verbose:
-                (objective, alpha, c, gradient), _ = self._raw_record(frame, record, dof)
+                (objective, alpha, c, share, gradient), _ = self._raw_record(frame, record, dof)
                 print(
                     f"[{type(self).__name__}] iteration {iteration}: objective {objective:.12g}, alpha {alpha:.4g}, "
-                    f"c {c:.4g}, gradient {gradient:.2e}"
+                    f"c {c:.4g}, share {share:.4g}, gradient {gradient:.2e}"
                 )
 
         return fit(rows, self._policy(frame), settings, warm, report)
+
+    def _last_law(self, frame: Frame) -> Law:
+        return Law(self.alpha_, self.c_ / frame.c_unit)
 
     def _floor(self, frame: Frame) -> float:
         """The smallest scale in working units: a few ulps of the typical size of y."""
@@ -215,7 +220,8 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
     def _raw_record(self, frame: Frame, record: Record, dof: float):
         log_terms = dof * float(np.log(frame.c_unit)) if self._learns else 0.0
         coef, intercept = frame.to_raw(record.theta)
-        head = (record.objective + log_terms, record.alpha, self._raw_c(frame, record.c), record.gradient)
+        c = self._raw_c(frame, record.law.c)
+        head = (record.objective + log_terms, record.law.alpha, c, record.law.share, record.gradient)
         return head, np.concatenate(([intercept], coef))
 
     def _raw_c(self, frame: Frame, c: float) -> float:
@@ -228,6 +234,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         self.coef_, self.intercept_ = frame.to_raw(result.point.theta)
         self.alpha_ = float(result.point.law.alpha)
         self.c_ = self._raw_c(frame, result.point.law.c)
+        self._width = result.point.law.width * frame.c_unit
         self.scale_ = float(self._clean_scale(rows, result))
         self._history = [self._raw_record(frame, record, result.dof) for record in result.history]
         self.objective_ = self._history[-1][0][0]

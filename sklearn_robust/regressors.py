@@ -1,12 +1,16 @@
 """The two estimators: parameters, and the choice of what is held and what is learned."""
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_robust import _checks
 from sklearn_robust._base import BaseRobustRegressor
-from sklearn_robust._fit.objective import NORMAL_QUARTILE, quartile
+from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, quartile
 from sklearn_robust._fit.shape_scale import Fixed, Learned
 from sklearn_robust._loss.efficiency import efficient_scale
+from sklearn_robust._rows.blocks import clean_probability
 
 _COMMON_PARAMETERS = """\
 fit_intercept : bool, default=True
@@ -166,6 +170,11 @@ class GeneralRobustRegressor(BaseRobustRegressor):
         return rows.clean_scale(result.point.theta, robust, result.total - result.dof) * rows.frame.c_unit
 
 
+def _seeks_outliers(estimator) -> bool:
+    """Whether outlier probabilities exist."""
+    return estimator.contamination != 0.0
+
+
 @_documented
 class AdaptiveRobustRegressor(BaseRobustRegressor):
     """Linear regression that learns the shape and the scale of its robust loss from the data.
@@ -185,10 +194,16 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         Closed interval, inside [0, inf], in which alpha is learned; ``(a, a)`` fixes the shape and learns c only.
     c_min : float or None, default=None
         Floor of the scale, in units of y. None: a few ulps of the typical size of y, zero only for constant y.
+    contamination : float in [0, 0.5) or "auto", default="auto"
+        Share of gross outliers, modelled by a flat background whose width is a multiple of the robust scale of the
+        start. ``"auto"`` learns it, and it is exactly 0 unless the data call for a background; a number holds it, and
+        0.0 is the plain likelihood.
     <parameters>
 
     Attributes
     ----------
+    contamination_ : float
+        Share of gross outliers, 0.0 without a background.
     <attributes>
 
     See Also
@@ -215,6 +230,7 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         *,
         alpha_bounds: tuple[float, float] = (0.0, 2.0),
         c_min: float | None = None,
+        contamination: float | str = "auto",
         fit_intercept: bool = True,
         l2_regularization: float | str = "auto",
         solver: str = "auto",
@@ -227,6 +243,7 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
     ) -> None:
         self.alpha_bounds = alpha_bounds
         self.c_min = c_min
+        self.contamination = contamination
         self.fit_intercept = fit_intercept
         self.l2_regularization = l2_regularization
         self.solver = solver
@@ -253,6 +270,9 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
             )
         if self.c_min is not None:
             _checks.check_positive("c_min", self.c_min, "None is a few ulps of the typical size of y", " or None")
+        share = self.contamination
+        if not _checks.is_auto(share) and not (_checks.is_real(share) and 0.0 <= float(share) < 0.5):
+            _checks.refuse("contamination", share, "'auto' or a number in [0, 0.5)", "0.0 is no background")
         super()._check_parameters()
 
     def _measures_scale(self) -> bool:
@@ -260,9 +280,47 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
 
     def _policy(self, frame) -> Learned:
         low, high = map(float, self.alpha_bounds)
+        share = None if _checks.is_auto(self.contamination) else float(self.contamination)
         if self.c_min is None:
-            return Learned(low, high, self._floor(frame))
-        return Learned(low, high, float(self.c_min) / frame.c_unit, floor_given=True)
+            return Learned(low, high, self._floor(frame), False, share)
+        return Learned(low, high, float(self.c_min) / frame.c_unit, True, share)
+
+    @available_if(_seeks_outliers)
+    def outlier_proba(self, X: ArrayLike, y: ArrayLike, noise_scale: ArrayLike | None = None) -> np.ndarray:
+        """Probability that a row belongs to the background, for training or new rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Targets.
+        noise_scale : array-like of shape (n_samples,), default=None
+            Error bars of the rows, in the units of those given to ``fit``.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples,)
+            Posterior probabilities under the fitted mixture; zeros where ``contamination_`` is 0.
+        """
+        check_is_fitted(self)
+        y = _checks.check_target(y, type(self).__name__)
+        residuals = y - self.predict(X)
+        noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
+        law = Law(self.alpha_, self.c_, self.contamination_, self._width)
+        return 1.0 - clean_probability(residuals / noise if noise.size else residuals, law.of_rows())
+
+    def _last_law(self, frame) -> Law:
+        law = super()._last_law(frame)
+        held = None if _checks.is_auto(self.contamination) else float(self.contamination)
+        share = self.contamination_ if held is None else held
+        if share == 0.0 or self._width == np.inf:
+            return law
+        return law._replace(share=share, width=self._width / frame.c_unit)
+
+    def _set_attributes(self, rows, result) -> None:
+        super()._set_attributes(rows, result)
+        self.contamination_ = float(result.point.law.share)
 
     def _clean_scale(self, rows, result) -> float:
         # the quartile of the fitted law, which is that of a Gaussian of this scale

@@ -3,7 +3,8 @@
     line 1   Σ s rho(r, alpha, c) + l2 ||coef||² / (2 c²)              lowered by the coefficients
     line 2   Σ s [rho(r, alpha, c) + log Z(alpha)] + (S - d) log c     lowered by alpha and c
 
-with r = (y - X coef - intercept) / noise_scale. Everything is in raw units.
+with r = (y - X coef - intercept) / noise_scale. With a background, a share e over a width R, rho is replaced by
+-log[(1 - e) exp(-rho) / (Z c) + e / R] - log(Z c). Everything is in raw units.
 """
 
 from itertools import pairwise
@@ -56,9 +57,25 @@ def residuals(model, X, y, noise_scale=None):
     return (y - X @ model.coef_ - model.intercept_) / ones_for_none(noise_scale, y)
 
 
-def line1(alpha, c, coef, intercept, X, y, sample_weight=None, noise_scale=None, l2=0.0):
+def background(model):
+    """The share and the width of the background that a model was fitted with."""
+    return getattr(model, "contamination_", 0.0), model._width
+
+
+def cost(r, alpha, c, share=0.0, width=np.inf):
+    if share == 0.0:
+        return rho(r, alpha, c)
+    log_terms = log_z(alpha) + np.log(c)
+    clean = np.log1p(-share) - rho(r, alpha, c) - log_terms
+    return -np.logaddexp(clean, np.log(share) - np.log(width)) - log_terms
+
+
+def line1(
+    alpha, c, coef, intercept, X, y, sample_weight=None, noise_scale=None, l2=0.0, mixture=(0.0, np.inf)
+):  # fmt: skip
     r = (y - X @ coef - intercept) / ones_for_none(noise_scale, y)
-    return float(ones_for_none(sample_weight, y) @ rho(r, alpha, c) + l2 * np.sum(coef**2) / (2 * c**2))
+    costs = cost(r, alpha, c, *mixture)
+    return float(ones_for_none(sample_weight, y) @ costs + l2 * np.sum(coef**2) / (2 * c**2))
 
 
 def log_terms(alpha, c, y, sample_weight, d):
@@ -67,10 +84,11 @@ def log_terms(alpha, c, y, sample_weight, d):
 
 
 def objective(
-    alpha, c, coef, intercept, X, y, sample_weight=None, noise_scale=None, l2=0.0, learns=False, d=0.0
+    alpha, c, coef, intercept, X, y, sample_weight=None, noise_scale=None, l2=0.0, learns=False, d=0.0,
+    mixture=(0.0, np.inf)
 ):  # fmt: skip
     """Line 1, and the log terms of line 2 where the law is learned."""
-    value = line1(alpha, c, coef, intercept, X, y, sample_weight, noise_scale, l2)
+    value = line1(alpha, c, coef, intercept, X, y, sample_weight, noise_scale, l2, mixture)
     return value + log_terms(alpha, c, y, sample_weight, d) if learns else value
 
 
@@ -96,7 +114,7 @@ def difference(function, step):
 
 def coefficient_gradient(model, X, y, sample_weight=None, noise_scale=None, l2=0.0):
     """Gradient of line 1 per unit weight, coefficients in units of c / (root mean square of the centred column)."""
-    fixed = (X, y, sample_weight, noise_scale, l2)
+    fixed = (X, y, sample_weight, noise_scale, l2, background(model))
     total = ones_for_none(sample_weight, y).sum()
     center = X.mean(axis=0) if model.fit_intercept else np.zeros(X.shape[1])
     size = np.sqrt(((X - center) ** 2).mean(axis=0))
@@ -126,7 +144,8 @@ def law_gradient(model, X, y, sample_weight=None, noise_scale=None, l2=0.0):
     total = ones_for_none(sample_weight, y).sum()
 
     def line2(alpha, c):
-        value = line1(alpha, c, model.coef_, model.intercept_, X, y, sample_weight, noise_scale)
+        mixture = background(model)
+        value = line1(alpha, c, model.coef_, model.intercept_, X, y, sample_weight, noise_scale, 0.0, mixture)
         return value + log_terms(alpha, c, y, sample_weight, d)
 
     alpha, c = model.alpha_, model.c_

@@ -11,7 +11,7 @@ from sklearn_robust._loss.efficiency import efficient_scale, gaussian_efficiency
 from sklearn_robust._loss.log_partition import log_partition_curvature, log_partition_slope
 from sklearn_robust._loss.terms import all_terms
 from sklearn_robust._rows import blocks, cpu, vector
-from sklearn_robust._rows.blocks import RowLaw, Rows
+from sklearn_robust._rows.blocks import RowLaw, Rows, clean_probability
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.subsets import clean_scale, m_scale
 from sklearn_robust._rows.sums import (
@@ -205,7 +205,7 @@ def test_mixture_sums_are_the_derivatives_of_its_cost(alpha, weighted):
     clean = np.exp(-losses.rho(y - X @ theta, alpha, law.c) - losses.log_partition(alpha)) / law.c * (1 - law.share)
     clean = clean / (clean + law.share / width)
     np.testing.assert_allclose(weights, clean * losses.weight(y - X @ theta, alpha, law.c), rtol=1e-9, atol=1e-14)
-    np.testing.assert_allclose(rows.loss_weights(theta, law.of_rows(), clean=True), clean, rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(clean_probability(y - X @ theta, law.of_rows()), clean, rtol=1e-9, atol=1e-14)
     known = rows.residual_sums(y - X @ theta, [law.of_rows()] * 2, learned)
     np.testing.assert_allclose(known[1], sums.scalars, rtol=1e-9, atol=1e-9)
 

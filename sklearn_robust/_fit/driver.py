@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sklearn_robust._fit.background import with_background
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.lbfgs import LBFGS
 from sklearn_robust._fit.newton import Newton
 from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.ridge import Inverse, effective_dof
-from sklearn_robust._fit.start import find_start, ols, spread_index
+from sklearn_robust._fit.start import Start, find_start, ols, spread_index
 from sklearn_robust._rows.blocks import Rows
 
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
@@ -40,15 +41,29 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
     """Fit rows from a start of its own, or from warm (theta, law)."""
     part = _fit_part(rows, policy, settings) if warm is None and policy.learns else None
     objective = _objective(rows, policy, settings.strength, part)
+    start = None
     if part is not None:
         theta, law = part.point.theta, policy.widened(objective, part.point.law)
     elif warm is None or policy.measures_start:  # a measured scale is the data's own, wherever coefficients begin
-        theta, law = _begin(objective, policy, settings)
+        start = find_start(objective, settings.init, settings.seed)
+        theta, law = _begin(objective, policy, start)
     if warm is not None:
         theta, law = warm[0], law if policy.measures_start else policy.clip(warm[1])
     solver = SOLVERS[settings.solver]
     penalised = objective.penalised
-    point, history, reason = iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, report)
+
+    def run(theta, law):
+        return iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, _silent)
+
+    def walk(policy, theta, law):
+        return _descend(objective, policy, IRLS(), theta, law, settings.max_iter, _PART_TOL, _silent)[0]
+
+    if start is not None and policy.learns and policy.contamination != 0.0:
+        point, history, reason = with_background(objective, policy, start, settings.seed, run(theta, law), run, walk)
+        for iteration, record in enumerate(history):
+            report(iteration, record, objective.dof)
+    else:
+        point, history, reason = iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, report)
     if reason.converged and len(rows) <= objective.inverse.rank and not penalised:
         reason = StopReason.INTERPOLATED
     elif reason.converged and policy.at_floor(point.law):
@@ -85,8 +100,7 @@ def _objective(rows: Rows, policy, strength: float, part: FitResult | None) -> O
     return Objective(rows, penalty, inverse, amplification, total, dof if dof > 1e-9 * total else 0.0, policy.learns)
 
 
-def _begin(objective: Objective, policy, settings: Settings) -> tuple[np.ndarray, Law]:
-    start = find_start(objective, settings.init, settings.seed)
+def _begin(objective: Objective, policy, start: Start) -> tuple[np.ndarray, Law]:
     law = policy.start(objective, start.theta, start.scale)
     # from alpha = 2 on the loss is convex, and grows so fast that only least squares is near its optimum
     return (ols(objective).theta if not policy.learns and law.alpha >= 2.0 else start.theta), law
@@ -103,7 +117,7 @@ def iterate(objective: Objective, policy, solver_class, theta, law: Law, max_ite
     """
     point, history, reason = _descend(objective, policy, solver_class(), theta, law, max_iter, tol, report)
     left = max_iter - len(history)  # iterations, of which the second start is one
-    from_below = any(record.alpha < 2.0 for record in history)
+    from_below = any(record.law.alpha < 2.0 for record in history)
     other = policy.other_basin(objective, point, from_below) if reason.converged and left > 0 else None
     if other is not None:
         there, further, reason_there = _descend(
@@ -147,7 +161,7 @@ def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: in
 
 def _record(objective: Objective, policy, point: Point) -> Record:
     gradient = max(objective.coef_gradient(point), policy.gradient(objective, point.sums.scalars, point.law))
-    return Record(objective.value(point), point.law.alpha, point.law.c, gradient, point.theta)
+    return Record(objective.value(point), point.law, gradient, point.theta)
 
 
 def _stop(history: list[Record], tol: float, rounding: float) -> StopReason | None:
@@ -157,10 +171,10 @@ def _stop(history: list[Record], tol: float, rounding: float) -> StopReason | No
         if len(history) == 1 or last.gradient <= 0.01 * tol:
             return StopReason.GRADIENT
         before = history[-2]
-        move = float(np.abs(last.theta - before.theta).max()) / last.c
+        move = float(np.abs(last.theta - before.theta).max()) / last.law.c
         if last.gradient * move <= tol * (before.gradient - last.gradient):
             return StopReason.GRADIENT
     # residuals carry rounding errors of a few ulps of y' and of the fit: in units of c that is the best gradient
-    if last.gradient <= rounding * (1.0 + float(np.abs(last.theta).sum())) / last.c:
+    if last.gradient <= rounding * (1.0 + float(np.abs(last.theta).sum())) / last.law.c:
         return StopReason.PRECISION
     return None

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_robust._fit.objective import Point
+from sklearn_robust._fit.objective import Law, Point
 from sklearn_robust._fit.ridge import Inverse
 
 
@@ -32,8 +32,7 @@ class Record(NamedTuple):
     """One line of the history, in working units."""
 
     objective: float
-    alpha: float
-    c: float
+    law: Law
     gradient: float
     theta: np.ndarray
 

@@ -49,6 +49,7 @@ _MAX_HALVINGS = 30
 # Between these the share of a background is learned.
 LEAST_SHARE, _LARGEST_SHARE = 1e-4, 0.5
 _SHARE_REACH = 2.0
+_SETTLED = 1e-3
 _NORMAL_MEAN_Z_LOG_Z = 2.0 - np.euler_gamma - np.log(2.0)
 
 
@@ -108,14 +109,14 @@ class Fixed:
 class Learned:
     """Alpha in [low, high] and c >= c_min learned from the residuals; c_min given, or a matter of rounding.
 
-    The share of a background is learned with them where there is one, unless it is held.
+    The share of a background is ``contamination``: held, or for None learned where the data call for one.
     """
 
     low: float
     high: float
     c_min: float
     floor_given: bool = False
-    share_held: bool = False
+    contamination: float | None = 0.0
 
     learns = True
     measures_start = False
@@ -124,9 +125,12 @@ class Learned:
         """The best alpha of a coarse grid, each with its own c."""
         if objective.dof <= 0.0:
             return Law(self.high, self.c_min)
+        return self.start_at(objective, objective.rows.residuals(theta), scale)
+
+    def start_at(self, objective: Objective, residuals, scale: float) -> Law:
+        """The same at known residuals."""
         grid = {min(max(alpha, self.low), self.high) for alpha in (*_GRID, self.low, self.high)}
         grid.update(self._below_two(objective))
-        residuals = objective.rows.residuals(theta)
         # the c that puts the quartile of the law where a Gaussian of this scale has it
         laws = [Law(alpha, max(scale * NORMAL_QUARTILE / quartile(alpha), self.c_min)) for alpha in sorted(grid)]
         laws, values = self._profile(objective, residuals, laws)
@@ -142,6 +146,10 @@ class Learned:
         if law.alpha != 2.0 or not below:
             return law
         return Law(below[0], max(law.c * float(np.exp(self._bend(below[0])[0])), self.c_min))
+
+    def below_two(self, objective: Objective) -> float:
+        """The largest shape that may be left again by steps."""
+        return next(iter(self._below_two(objective)), self.high)
 
     def _below_two(self, objective: Objective) -> list[float]:
         """Shapes at which a minimum of J below alpha = 2 shows itself beyond the dip there, the nearest first."""
@@ -175,6 +183,20 @@ class Learned:
         moved, value = self._newton(objective, residuals, law, scalars[0], float(values[0]))
         square = self.least_squares(objective, scalars[0], law)
         return square if square and self.least_squares_value(objective, square) <= value else moved
+
+    def settled(self, objective: Objective, residuals, law: Law) -> tuple[Law, float]:
+        """The law at a minimum of J at known residuals, from a law, and J there."""
+        value = np.inf
+        for _ in range(_MAX_HALVINGS):
+            before = value
+            scalars, values = objective.line2(residuals, [law])
+            law, value = self._newton(objective, residuals, law, scalars[0], float(values[0]))
+            square = self.least_squares(objective, scalars[0], law)
+            if square and self.least_squares_value(objective, square) <= value:
+                law, value = square, self.least_squares_value(objective, square)
+            if before - value < _SETTLED:
+                break
+        return law, value
 
     def other_basin(self, objective: Objective, point: Point, from_below: bool) -> Law | None:
         """On which law another minimum of J might lie: alpha = 2 seen from below, or the best smaller alpha from there.
@@ -217,7 +239,7 @@ class Learned:
         return np.array([np.log(law.c) - self._bend(law.alpha)[0], law.alpha, logit(law.share) if law.share else 0.0])
 
     def turned(self, law: Law, free: tuple[int, ...], along_scale, along_shape, along_share):
-        """Derivatives in log c and so on as derivatives in kappa and so on, a row each; alone, alpha moves at a held c."""
+        """Derivatives in log c and so on as those in kappa and so on, a row each; alone, alpha moves at a held c."""
         bend = self._bend(law.alpha)[1] if 0 in free else 0.0
         return np.array([along_scale, along_shape + bend * along_scale, along_share])
 
@@ -306,7 +328,7 @@ class Learned:
         at_bound = (law.alpha <= self.low and shape >= 0.0) or (law.alpha >= self.high and shape <= 0.0)
         scale_held = objective.dof <= 0.0 or (self.at_floor(law) and scale >= 0.0)
         share = objective.total * law.share - scalars[DIRTY]
-        share_held = law.share == 0.0 or self.share_held
+        share_held = law.share == 0.0 or self.contamination is not None
         share_held = share_held or (law.share <= LEAST_SHARE and share >= 0.0)
         share_held = share_held or (law.share >= _LARGEST_SHARE and share <= 0.0)
         return np.array([scale, shape, share]), np.array([scale_held, apart or at_bound, share_held])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_robust._fit.objective import Law, Objective
+from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import NONE
@@ -23,15 +23,21 @@ N_SUBSETS, N_COMPONENTS, N_KEPT, N_KEPT_DEAR, N_STEPS, N_REFINED = 50, 5, 12, 4,
 _MOST_SUBSET_WORK, _MOST_HALF_WORK, _MOST_STEP_WORK, _CHEAP_WORK = 4e6, 1e8, 2e8, 1e5
 _SORTED_ROWS = 20_000
 _ROUGH, _FINE = 1e-3, 1e-8
+# From so many robust standard deviations on a row counts as far out.
+_NEAR = 2.0
 _EPS = np.finfo(float).eps
 
 
 @dataclass(frozen=True)
 class Start:
-    """Coefficients (q,) and the robust scale of their residuals: 0 for an exact fit of half the rows."""
+    """Coefficients (q,) and the robust scale of their residuals: 0 for an exact fit of half the rows.
+
+    Rough where its last digits were not worth the time.
+    """
 
     theta: np.ndarray
     scale: float
+    rough: bool = False
 
 
 def ols(objective: Objective) -> Start:
@@ -43,31 +49,65 @@ def ols(objective: Objective) -> Start:
 
 
 def s_estimate(objective: Objective, plain: Start, seed: int) -> Start:
-    """Fast-S: candidates are screened on a few hundred rows, the best and least squares iterated on a few thousand."""
+    """Fast-S: candidates are screened on a few hundred rows, the best and least squares iterated on a few thousand.
+
+    The scale is rough where the law is learned; one that is held is worth its last digits.
+    """
     rng = np.random.default_rng(seed)
     rows, q, n_coefs = objective.rows, len(objective.penalty), objective.n_coefs
     columns, y, weights = _sample(rows, max(1000, 40 * q), rng).dense()
-    found = _screened(columns, y, weights, n_coefs, rng)
-    tol = _ROUGH if objective.learns else _FINE  # a scale that is held is worth its last digits
-    max_steps = int(np.clip(_MOST_STEP_WORK / (len(y) * q**2), 2, 100))
-    theta, scale = refine_s(columns, y, weights, n_coefs, np.vstack((found, plain.theta)), max_steps, tol)
+    near = _near_weights(columns, weights)
+    max_steps = _max_steps(len(y), q)
+    shares = near.sum() / weights.sum()
+    candidates = np.vstack((_screened(columns, y, weights, near, n_coefs, rng), plain.theta))
+    theta, _ = refine_s(columns, y, near, n_coefs * shares, candidates, max_steps, _ROUGH)
+    theta, scale = refine_s(columns, y, weights, n_coefs, theta[None], max_steps, _ROUGH if objective.learns else _FINE)
     theta = objective.inverse.project(theta)
-    return Start(theta, scale if len(y) == len(rows) else rows.m_scale(theta, n_coefs))
+    return Start(theta, scale if len(y) == len(rows) else rows.m_scale(theta, n_coefs), objective.learns)
 
 
-def _screened(columns, y, weights, n_coefs: float, rng) -> np.ndarray:
+def _max_steps(n_rows: int, q: int) -> int:
+    return int(np.clip(_MOST_STEP_WORK / (n_rows * q**2), 2, 100))
+
+
+def sharpened(objective: Objective, start: Start, seed: int) -> Start:
+    """A rough start to its last digits, so that what is a multiple of its scale is equivariant."""
+    rows, q = objective.rows, len(start.theta)
+    if not start.rough:
+        return start
+    columns, y, weights = _sample(rows, max(1000, 40 * q), np.random.default_rng(seed)).dense()
+    theta, scale = refine_s(columns, y, weights, objective.n_coefs, start.theta[None], _max_steps(len(y), q), _FINE)
+    theta = objective.inverse.project(theta)
+    return Start(theta, scale if len(y) == len(rows) else rows.m_scale(theta, objective.n_coefs))
+
+
+def _near_weights(columns, weights) -> np.ndarray:
+    """Weights (m,) that fall off where a row is far out in some column.
+
+    Of lines that fit about as many rows the one that does not owe it to leverage is the better start; the fit itself
+    gives far rows their full weight.
+    """
+    deviations = np.abs(columns - _medians(columns, weights)[:, None])
+    sizes = _medians(deviations, weights)[:, None] / NORMAL_QUARTILE
+    far = np.where(sizes > 0.0, deviations / np.where(sizes > 0.0, sizes, 1.0), 0.0).max(axis=0)
+    return weights * np.minimum(1.0, _NEAR / np.maximum(far, _NEAR)) ** 4
+
+
+def _screened(columns, y, weights, near, n_coefs: float, rng) -> np.ndarray:
     """The best few candidates (k, q): fits of halves of the rows, which resist clusters, and of small subsets."""
     q, m = len(columns), max(200, min(20 * len(columns), 500), 5 * len(columns))
     if len(y) > m:
         few = np.sort(_draw(rng, weights, m))
-        columns, y, weights = np.ascontiguousarray(columns[:, few]), y[few], np.ones(m)
+        columns, y, near = np.ascontiguousarray(columns[:, few]), y[few], near[few] / weights[few]
+        weights = np.ones(m)
     work = len(y) * q**2
     n_halves = int(np.clip(_MOST_HALF_WORK / work, 1, 1 + 3 * N_COMPONENTS))
     n_kept = int(min(max(_CHEAP_WORK / work, N_KEPT_DEAR), N_KEPT, max(_MOST_HALF_WORK / (N_STEPS * work), 1)))
     halves = np.vstack((_nearest_half(columns, y, weights), *_sensitive_halves(columns, y, weights)))[:n_halves]
     draws = _draw(rng, weights, (min(N_SUBSETS, int(_MOST_SUBSET_WORK / q**3)), q + min(q, 10)))
     kinds = weighted_fits(columns, y, halves * weights), subset_fits(columns, y, draws)
-    screened = [screen(columns, y, weights, n_coefs, kind, n_kept, N_STEPS) for kind in kinds if len(kind)]
+    n_coefs *= near.sum() / weights.sum()
+    screened = [screen(columns, y, near, n_coefs, kind, n_kept, N_STEPS) for kind in kinds if len(kind)]
     candidates, scales = (np.concatenate(parts) for parts in zip(*screened, strict=True))
     order = np.argsort(scales, kind="stable")[:N_REFINED]
     return candidates[order[np.isfinite(scales[order])]]
@@ -162,5 +202,4 @@ def find_start(objective: Objective, init: str, seed: int) -> Start:
     too_few = objective.total <= 2 * len(objective.penalty)  # a subset would pass through half of them
     if init == "ols" or passes_through_every_row or (init == "auto" and too_few):
         return plain
-    found = s_estimate(objective, plain, seed)
-    return plain if init == "auto" and plain.scale <= found.scale else found
+    return s_estimate(objective, plain, seed)

@@ -32,6 +32,15 @@ class RowLaw(NamedTuple):
 _LEAST_SQUARES = RowLaw(2.0, 1.0)
 
 
+def clean_probability(residuals, law: RowLaw) -> np.ndarray:
+    """The probability (n,) that rows with these residuals (n,), in units of the law, are no outliers."""
+    if law.tail == -np.inf:
+        return np.ones(len(residuals))
+    out = np.array(residuals, dtype=float)
+    cpu.row_weights(law.alpha, law.c, law.tail, 0, len(out), True, out)
+    return out
+
+
 @dataclass(frozen=True)
 class Rows:
     """X (n, p), y (n,), sample weights and noise scales (n,) or empty for ones, and the frame they are seen in."""
@@ -110,10 +119,10 @@ class Rows:
         )
         return parts.sum(axis=0)
 
-    def loss_weights(self, theta, law: RowLaw, clean: bool = False) -> np.ndarray:
-        """The weight of the loss at each row (n,); or, for ``clean``, its probability of being no outlier."""
+    def loss_weights(self, theta, law: RowLaw) -> np.ndarray:
+        """The weight of the loss at each row (n,)."""
         out = self.residuals(theta)
-        self._map(lambda chunk, first, last: cpu.row_weights(law.alpha, law.c, law.tail, first, last, clean, out))
+        self._map(lambda chunk, first, last: cpu.row_weights(law.alpha, law.c, law.tail, first, last, False, out))
         return out
 
     def m_scale(self, theta, n_coefs: float) -> float:

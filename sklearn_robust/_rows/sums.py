@@ -10,9 +10,9 @@ With u_i = r_i / (c v_i), z = u², v the noise scales, s the sample weights, w t
 ``score`` is Σ s w u x / v and ``gram`` Σ s g x x' / v² with g the weight (IRLS), the curvature (Newton) or 1. ``cross``
 holds the derivatives of minus the score in log c, alpha and the logit of the share.
 
-With a background, rho is replaced by the cost of the mixture less the log terms of a clean row, log Z + log c: ``scale``
-and ``shape`` hold what remains when (S - d) and S d log Z / d alpha stand for these. Four more sums, p the probability
-of being clean, then are
+With a background, rho is replaced by the cost of the mixture less the log terms of a clean row, log Z + log c, and
+``scale`` and ``shape`` hold what remains when (S - d) and S d log Z / d alpha stand for these. Four more sums, p the
+probability of being clean, then are
 
     dirty        Σ s (1 - p)                shared       Σ s p (1 - p)
     shared_scale, shared_shape              Σ s p (1 - p) times a clean row's slope in log c, alpha

@@ -1,0 +1,93 @@
+"""Whether the data call for a background, a share of gross outliers spread evenly over a width, and the fit with one.
+
+The plain likelihood prefers a line that outliers of high leverage rule, even from a good start: its optimum is the
+problem. The mixture's optimum near the start is not, but it would find a few outliers in most clean data as well. So
+two doors lead to it, both judged against the robust scale s of the best start:
+
+1. at the residuals of the start, a background gains more in J than chance would;
+2. the plain fit has left the start for one of clearly larger robust scale.
+
+The width is a multiple of s: narrow to find the basin, then wide, which is efficient and tells the share honestly.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, quartile
+from sklearn_robust._fit.shape_scale import Learned
+from sklearn_robust._fit.start import Start, sharpened
+
+# Widths in units of the start's scale: where the gain is measured, where the basin is found, where the fit ends.
+_TEST_WIDTH, _NARROW, _WIDE = 24.0, 14.0, 50.0
+_FIRST_SHARES = 0.1, 0.3
+_LIGHT = 1.0
+_VANISHED = 1e-3
+_LOCAL_GAIN = 2.0
+_FEW_ROWS = 2.0
+
+
+def with_background(objective: Objective, policy: Learned, start: Start, seed: int, plain, run, walk):
+    """The plain fit (point, history, reason), or the one with a background that the data call for.
+
+    ``run(theta, law)`` iterates from there, to the same three; ``walk(policy, theta, law)`` gives a point near the minimum
+    that small steps from there lead to.
+    """
+    n, q = objective.total, objective.n_coefs
+    if start.scale <= 0.0 or n <= _FEW_ROWS * q or policy.at_floor(plain[0].law):
+        return plain
+    residuals = objective.rows.residuals(start.theta)
+    held = policy.contamination
+    if held is None:
+        likely = _gain(objective, policy, residuals, start.scale, _TEST_WIDTH * start.scale) > _chance(n, q)
+        ratio = objective.rows.m_scale(plain[0].theta, q) / start.scale
+        left = not objective.penalised and ratio > _same_scale(n, q)
+        if not likely and not left:
+            return plain
+    start = sharpened(objective, start, seed)
+    residuals = objective.rows.residuals(start.theta)
+    light = replace(policy, low=min(max(policy.low, _LIGHT), policy.high))  # heavy tails would do for a background
+    law, _ = _mixture(objective, light, residuals, start.scale, _NARROW * start.scale)
+    narrow = walk(light, start.theta, law)
+    if held is None:
+        if narrow.law.share < _VANISHED:
+            return plain
+        if not likely and _local_gain(objective, policy, narrow) <= _LOCAL_GAIN:
+            return plain
+    wide = walk(policy, narrow.theta, narrow.law._replace(width=_WIDE * start.scale))
+    vanished = held is None and wide.law.share < _VANISHED
+    grown = objective.rows.m_scale(wide.theta, q) / objective.rows.m_scale(narrow.theta, q)
+    point = narrow if vanished or grown > _same_scale(n, q) else wide
+    return run(point.theta, point.law)
+
+
+def _chance(n: float, q: float) -> float:
+    """What a background gains on clean data, hardly ever more."""
+    return 2.0 + 0.3 * float(np.log(n)) + 5.0 * q / n + 0.002 * n
+
+
+def _same_scale(n: float, q: float) -> float:
+    """By how much the robust scales of two good fits differ."""
+    return 1.05 + q / n
+
+
+def _mixture(objective: Objective, policy: Learned, residuals, scale: float, width: float):
+    """The best law with a background at known residuals of a robust scale, and J there."""
+    alpha = policy.below_two(objective)
+    c = scale * NORMAL_QUARTILE / quartile(alpha)
+    shares = _FIRST_SHARES if policy.contamination is None else (policy.contamination,)
+    found = [policy.settled(objective, residuals, Law(alpha, c, share, width)) for share in shares]
+    return min(found, key=lambda law_and_value: law_and_value[1])
+
+
+def _gain(objective: Objective, policy: Learned, residuals, scale: float, width: float) -> float:
+    """What a background gains in J at known residuals of a robust scale, where either law is the best of its kind."""
+    law = policy.start_at(objective, residuals, scale)
+    plain = policy.settled(objective, residuals, law)[1]
+    return plain - _mixture(objective, policy, residuals, scale, width)[1]
+
+
+def _local_gain(objective: Objective, policy: Learned, point: Point) -> float:
+    residuals = objective.rows.residuals(point.theta)
+    law = policy.start_at(objective, residuals, point.law.c)
+    return policy.settled(objective, residuals, law)[1] - objective.value(point)
