@@ -1,7 +1,7 @@
 """Error of the slopes in many kinds of data, relative to the best peer of each.
 
 Root mean square error of the slopes over simulated data sets: clean laws, vertical outliers, leverage, a second line,
-dummies, unequal variances. Below the table stand geometric means over all rows of it. Run with --quick for a first look.
+dummies, unequal variances. Geometric means over all rows stand below the table. --quick gives a first look.
 """
 
 import time

@@ -19,27 +19,28 @@ from sklearn_robust._fit.shape_scale import Learned
 from sklearn_robust._fit.start import Start, sharpened
 
 # Widths in units of the start's scale: where the gain is measured, where the basin is found, where the fit ends.
-_TEST_WIDTH, _NARROW, _WIDE = 24.0, 14.0, 50.0
+_TEST_WIDTH, _TEST_KNEE, _NARROW, _WIDE = 24.0, 6.0, 14.0, 50.0
 _FIRST_SHARES = 0.1, 0.3
 _LIGHT = 1.0
 _VANISHED = 1e-3
 _LOCAL_GAIN = 2.0
-_FEW_ROWS = 2.0
+_FEW_ROWS, _FEW_ROWS_A_COEFFICIENT = 12, 3.0
 
 
 def with_background(objective: Objective, policy: Learned, start: Start, seed: int, plain, run, walk):
     """The plain fit (point, history, reason), or the one with a background that the data call for.
 
-    ``run(theta, law)`` iterates from there, to the same three; ``walk(policy, theta, law)`` gives a point near the minimum
-    that small steps from there lead to.
+    ``run(theta, law)`` iterates from there, to the same three; ``walk(policy, theta, law)`` gives a point near the
+    minimum that small steps from there lead to.
     """
     n, q = objective.total, objective.n_coefs
-    if start.scale <= 0.0 or n <= _FEW_ROWS * q or policy.at_floor(plain[0].law):
+    too_few = min(n, len(objective.rows)) <= max(_FEW_ROWS, _FEW_ROWS_A_COEFFICIENT * q)
+    if start.scale <= 0.0 or too_few or policy.at_floor(plain[0].law):
         return plain
     residuals = objective.rows.residuals(start.theta)
     held = policy.contamination
     if held is None:
-        likely = _gain(objective, policy, residuals, start.scale, _TEST_WIDTH * start.scale) > _chance(n, q)
+        likely = _gain(objective, policy, residuals, start.scale) > _chance(n, q)
         ratio = objective.rows.m_scale(plain[0].theta, q) / start.scale
         left = not objective.penalised and ratio > _same_scale(n, q)
         if not likely and not left:
@@ -58,7 +59,8 @@ def with_background(objective: Objective, policy: Learned, start: Start, seed: i
     vanished = held is None and wide.law.share < _VANISHED
     grown = objective.rows.m_scale(wide.theta, q) / objective.rows.m_scale(narrow.theta, q)
     point = narrow if vanished or grown > _same_scale(n, q) else wide
-    return run(point.theta, point.law)
+    found = run(point.theta, point.law)
+    return plain if policy.at_floor(found[0].law) else found
 
 
 def _chance(n: float, q: float) -> float:
@@ -71,20 +73,23 @@ def _same_scale(n: float, q: float) -> float:
     return 1.05 + q / n
 
 
-def _mixture(objective: Objective, policy: Learned, residuals, scale: float, width: float):
+def _mixture(objective: Objective, policy: Learned, residuals, scale: float, width: float, knee: float = np.inf):
     """The best law with a background at known residuals of a robust scale, and J there."""
     alpha = policy.below_two(objective)
     c = scale * NORMAL_QUARTILE / quartile(alpha)
     shares = _FIRST_SHARES if policy.contamination is None else (policy.contamination,)
-    found = [policy.settled(objective, residuals, Law(alpha, c, share, width)) for share in shares]
+    found = [policy.settled(objective, residuals, Law(alpha, c, share, width, knee)) for share in shares]
     return min(found, key=lambda law_and_value: law_and_value[1])
 
 
-def _gain(objective: Objective, policy: Learned, residuals, scale: float, width: float) -> float:
-    """What a background gains in J at known residuals of a robust scale, where either law is the best of its kind."""
+def _gain(objective: Objective, policy: Learned, residuals, scale: float) -> float:
+    """What a background gains in J at known residuals of a robust scale, where either law is the best of its kind.
+
+    It has tails of its own here: a flat one would gain on every row that heavy-tailed noise throws far out.
+    """
     law = policy.start_at(objective, residuals, scale)
     plain = policy.settled(objective, residuals, law)[1]
-    return plain - _mixture(objective, policy, residuals, scale, width)[1]
+    return plain - _mixture(objective, policy, residuals, scale, _TEST_WIDTH * scale, _TEST_KNEE * scale)[1]
 
 
 def _local_gain(objective: Objective, policy: Learned, point: Point) -> float:

@@ -25,21 +25,27 @@ from sklearn_robust._rows.sums import LOSS, Sums
 
 
 class Law(NamedTuple):
-    """Shape and scale of the noise, and the background: its share of the rows and its width, in working units."""
+    """Shape and scale of the noise, and the background: its share of the rows and its width, in working units.
+
+    Beyond ``knee``, for known residuals only, the background falls off as 1 / r².
+    """
 
     alpha: float
     c: float
     share: float = 0.0
     width: float = np.inf
+    knee: float = np.inf
 
     def of_rows(self) -> RowLaw:
         """What a pass over rows has to know."""
         if self.share == 0.0:
             return RowLaw(self.alpha, self.c)
         tail = log_partition(self.alpha) + math.log(self.c) - math.log(self.width) + logit(self.share)
+        knee = self.knee / self.c
         if self.alpha == 2.0:
-            return RowLaw(self.alpha, self.c, tail)
-        return RowLaw(self.alpha, self.c, tail, log_partition_slope(self.alpha), log_partition_curvature(self.alpha))
+            return RowLaw(self.alpha, self.c, tail, knee=knee)
+        slope, curve = log_partition_slope(self.alpha), log_partition_curvature(self.alpha)
+        return RowLaw(self.alpha, self.c, tail, slope, curve, knee)
 
 
 def logit(share: float) -> float:

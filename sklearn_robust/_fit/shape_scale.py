@@ -148,8 +148,8 @@ class Learned:
         return Law(below[0], max(law.c * float(np.exp(self._bend(below[0])[0])), self.c_min))
 
     def below_two(self, objective: Objective) -> float:
-        """The largest shape that may be left again by steps."""
-        return next(iter(self._below_two(objective)), self.high)
+        """The shape nearest to the Gaussian's that steps may leave again."""
+        return max(self.low, min(self.high, 2.0 - self._dip(objective)))
 
     def _below_two(self, objective: Objective) -> list[float]:
         """Shapes at which a minimum of J below alpha = 2 shows itself beyond the dip there, the nearest first."""

@@ -27,6 +27,7 @@ class RowLaw(NamedTuple):
     tail: float = -np.inf
     slope: float = 0.0
     curve: float = 0.0
+    knee: float = np.inf
 
 
 _LEAST_SQUARES = RowLaw(2.0, 1.0)

@@ -142,7 +142,7 @@ def _sample_weights(weights, first, m, s):
 
 
 @jit
-def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, alpha, c, tail, slope, curve, want,
+def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, alpha, c, tail, slope, curve, knee, want,
           learn_shape, first, last, out, scalars, score, cross, gram):  # fmt: skip
     """Rows first to last: the sums that are wanted, added to the arguments; residuals, or else weights, in ``out``.
 
@@ -172,7 +172,7 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
             u[i] /= c
         vector.fill_terms(u, m, alpha, learn_shape, terms)
         if mixed:
-            vector.mix(u, m, tail, slope, curve, terms)
+            vector.mix(u, m, tail, slope, curve, knee, terms)
         for i in range(m):
             out[start + i] = terms[vector.WEIGHT, i]
         _add_scalars(u, s, m, learn_shape, mixed, terms, scalars)
@@ -203,7 +203,7 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
 
 
 @jit
-def residual_sums(residuals, weights, alpha, c, tail, slope, curve, learn_shape, first, last, scalars):
+def residual_sums(residuals, weights, alpha, c, tail, slope, curve, knee, learn_shape, first, last, scalars):
     """The scalars (k, 11) of known residuals at k laws."""
     terms = np.empty((vector.N_BUFFERS, BLOCK))
     u = np.empty(BLOCK)
@@ -217,7 +217,7 @@ def residual_sums(residuals, weights, alpha, c, tail, slope, curve, learn_shape,
             vector.fill_terms(u, m, alpha[k], learn_shape, terms)
             mixed = tail[k] > -np.inf
             if mixed:
-                vector.mix(u, m, tail[k], slope[k], curve[k], terms)
+                vector.mix(u, m, tail[k], slope[k], curve[k], knee[k], terms)
             _add_scalars(u, s, m, learn_shape and alpha[k] != 2.0, mixed, terms, scalars[k])
 
 
@@ -233,7 +233,7 @@ def row_weights(alpha, c, tail, first, last, clean, out):
             u[i] = out[start + i] * inv_c
         if tail > -np.inf:
             vector.fill_terms(u, m, alpha, False, terms)
-            vector.mix(u, m, tail, 0.0, 0.0, terms)
+            vector.mix(u, m, tail, 0.0, 0.0, np.inf, terms)
         else:
             vector.fill_weights(u, m, alpha, terms)
         row = vector.CLEAN if clean else vector.WEIGHT

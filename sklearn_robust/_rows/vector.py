@@ -149,17 +149,22 @@ def fill_terms(u, m, alpha, learn_shape, terms):
 
 
 @jit_exact
-def mix(u, m, tail, slope, curve, terms):
+def mix(u, m, tail, slope, curve, knee, terms):
     """Turn the terms of the loss into those of its mixture with a background.
 
     With a = rho + log Z + log c a clean row's cost, the mixture's is a - log(1 + exp(a + logit(share) - log R)), up to
-    log(1 - share); ``tail`` is log Z + log c + logit(share) - log R. Slope and curve are the derivatives of log Z.
+    log(1 - share); ``tail`` is log Z + log c + logit(share) - log R. Slope and curve are the derivatives of log Z. Beyond
+    |u| = ``knee`` the background falls off as 1 / u², for known residuals.
     """
     t = terms[_LOG]
     small = terms[CLEAN]
     log1p = terms[SHARED]
     for i in range(m):
         t[i] = terms[LOSS, i] + tail
+    if knee < np.inf:
+        for i in range(m):
+            t[i] -= 2.0 * np.log(max(abs(u[i]) / knee, 1.0))
+    for i in range(m):
         terms[_BITS, i] = -abs(t[i])
     _exp(terms[_BITS], m, small)
     _log1p(small, m, log1p, terms[_BITS])
@@ -167,7 +172,8 @@ def mix(u, m, tail, slope, curve, terms):
         outlying = t[i] > 0.0
         live = t[i] < -_LEAST_EXPONENT
         inverse = 1.0 / (1.0 + small[i])
-        terms[LOSS, i] = (-tail if outlying else terms[LOSS, i]) - log1p[i]
+        fall = 2.0 * np.log(max(abs(u[i]) / knee, 1.0)) if knee < np.inf else 0.0
+        terms[LOSS, i] = (fall - tail if outlying else terms[LOSS, i]) - log1p[i]
         dirty = (inverse if outlying else small[i] * inverse) if live else 1.0
         clean = (small[i] * inverse if outlying else inverse) if live else 0.0
         shared = small[i] * inverse * inverse if live else 0.0
