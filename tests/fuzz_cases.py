@@ -275,18 +275,6 @@ CHOICES: dict[str, tuple] = {
 }
 
 
-def promised(case: Case) -> bool:
-    """Whether the package holds its promises there already."""
-    if case.target == "huge" or case.weights == "huge" or case.alpha > 2:
-        return False
-    if case.weights not in ("none", "integers") and case.n <= case.p + 1:
-        return False
-    if case.l2_regularization in ("auto", 0.0):
-        return True
-    simple = case.columns == "gaussian" and case.weights != "tiny" and case.noise not in NOISE_UNITS
-    return simple and not case.learns and case.n > 2 * case.p and case.x_exponent == 0 == case.x_shift
-
-
 def cases() -> st.SearchStrategy[Case]:
     """Cases of all kinds."""
     drawn = {name: st.sampled_from(values) for name, values in CHOICES.items()}

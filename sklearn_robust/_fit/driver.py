@@ -138,13 +138,13 @@ def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: in
     point = objective.at(theta, law, solver.wants)
     history: list[Record] = []
     penalised = policy.learns and objective.penalised
-    rounding = 8.0 * _EPS * objective.amplification
+    typical, rounding = objective.rows.frame.typical, 8.0 * _EPS * objective.amplification
     while True:
         history.append(_record(objective, policy, point))
         report(len(history) - 1, history[-1], objective.dof)
         if not (np.isfinite(history[-1].objective) and np.isfinite(history[-1].gradient)):
             return point, history, StopReason.OVERFLOW
-        reason = _stop(history, tol, rounding)
+        reason = _stop(history, tol, rounding, typical)
         if reason is not None:
             return point, history, reason
         if len(history) > max_iter:
@@ -164,7 +164,7 @@ def _record(objective: Objective, policy, point: Point) -> Record:
     return Record(objective.value(point), point.law, gradient, point.theta)
 
 
-def _stop(history: list[Record], tol: float, rounding: float) -> StopReason | None:
+def _stop(history: list[Record], tol: float, rounding: float, typical: float) -> StopReason | None:
     """Whether the gradient is small, and with it the way still to go, at the rate at which the last step shrank it."""
     last = history[-1]
     if last.gradient <= tol:
@@ -175,6 +175,6 @@ def _stop(history: list[Record], tol: float, rounding: float) -> StopReason | No
         if last.gradient * move <= tol * (before.gradient - last.gradient):
             return StopReason.GRADIENT
     # residuals carry rounding errors of a few ulps of y' and of the fit: in units of c that is the best gradient
-    if last.gradient <= rounding * (1.0 + float(np.abs(last.theta).sum())) / last.law.c:
+    if last.gradient <= rounding * (typical + float(np.abs(last.theta).sum())) / last.law.c:
         return StopReason.PRECISION
     return None

@@ -198,7 +198,8 @@ def _draw(rng, weights, size) -> np.ndarray:
 def find_start(objective: Objective, init: str, seed: int) -> Start:
     """The start named by ``init``; ``auto`` compares robust scales where there are rows enough for subsets."""
     plain = ols(objective)
-    passes_through_every_row = plain.scale <= 64 * _EPS * (1.0 + float(np.abs(plain.theta).sum()))
+    size = objective.rows.frame.typical + float(np.abs(plain.theta).sum())
+    passes_through_every_row = plain.scale <= 64 * _EPS * size
     too_few = objective.total <= 2 * len(objective.penalty)  # a subset would pass through half of them
     if init == "ols" or passes_through_every_row or (init == "auto" and too_few):
         return plain

@@ -16,11 +16,13 @@ from sklearn_robust._loss.jit import jit
 # Sample weights or noise scales that were not given: ones.
 NONE = np.empty(0)
 _MANY_ROWS, _SOME_ROWS = 20_000, 4_000
+# No y' is larger: times the largest sum of weights it is a number still.
+_LARGEST_Y = 1e180
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Centres and scales of the columns (p,), of y, and the typical size of y."""
+    """Centres and scales of the columns (p,), of y, and the typical sizes of y and of y', the latter nearly always 1."""
 
     center: np.ndarray
     scale: np.ndarray
@@ -29,19 +31,23 @@ class Frame:
     y_size: float
     fit_intercept: bool
     noise_unit: float = 1.0
+    typical: float = 1.0
 
     @classmethod
     def of(cls, X, y, weights, fit_intercept: bool, noise=NONE) -> "Frame":
         """Weighted mean and root mean square of the columns, weighted median and spread of y, median noise scale."""
+        largest = float(max(y.max(), -y.min()))
         step = 1 if len(y) <= _MANY_ROWS else len(y) // _SOME_ROWS
         X, y, weights, noise = X[::step], y[::step], weights[::step], noise[::step]
         center, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
         _center_and_scale(X, weights, fit_intercept, center, scale)
         y_center = _median(y, weights) if fit_intercept else 0.0
-        y_scale = _typical(np.abs(y - y_center), weights)
-        y_size = _typical(np.abs(y), weights) if y_scale else 0.0
+        spread = _typical(np.abs(y - y_center), weights)
+        y_size = _typical(np.abs(y), weights) if spread else 0.0
+        y_scale = max(spread, largest / _LARGEST_Y) if spread else 1.0
         noise_unit = _median(noise, weights) if noise.size else 1.0
-        return cls(center, scale, y_center, y_scale or 1.0, y_size, fit_intercept, noise_unit)
+        typical = spread / y_scale if spread else 1.0
+        return cls(center, scale, y_center, y_scale, y_size, fit_intercept, noise_unit, typical)
 
     @property
     def c_unit(self) -> float:

@@ -46,8 +46,9 @@ def m_scale(residuals, weights, n_coefs, guess, tol):
 
     Weights (n,), or empty for ones.
     """
-    target = BREAKDOWN * (_total(weights, residuals.size) - n_coefs)
-    if target <= 0.0:
+    total = _total(weights, residuals.size)
+    target = BREAKDOWN * (total - n_coefs)
+    if target <= 1e-12 * total:
         return 0.0
     nonzero = 0.0
     largest = 0.0
