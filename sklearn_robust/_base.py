@@ -211,7 +211,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         return fit(rows, self._policy(frame), settings, warm, report)
 
     def _last_law(self, frame: Frame) -> Law:
-        return Law(self.alpha_, self.c_ / frame.c_unit)
+        return Law(self.alpha_, frame.working_c(self.c_))
 
     def _floor(self, frame: Frame) -> float:
         """The smallest scale in working units: a few ulps of the typical size of y."""

@@ -163,7 +163,7 @@ class GeneralRobustRegressor(BaseRobustRegressor):
         alpha = float(self.alpha)
         if _checks.is_auto(self.c):
             return Fixed(alpha, None, efficient_scale(alpha, float(self.efficiency)), self._floor(frame))
-        return Fixed(alpha, float(self.c) / frame.c_unit, 1.0, 0.0)
+        return Fixed(alpha, frame.working_c(self.c), 1.0, 0.0)
 
     def _clean_scale(self, rows, result) -> float:
         robust = self.alpha < 2.0
@@ -283,7 +283,7 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         share = None if _checks.is_auto(self.contamination) else float(self.contamination)
         if self.c_min is None:
             return Learned(low, high, self._floor(frame), False, share)
-        return Learned(low, high, float(self.c_min) / frame.c_unit, True, share)
+        return Learned(low, high, frame.working_c(self.c_min), True, share)
 
     @available_if(_seeks_outliers)
     def outlier_proba(self, X: ArrayLike, y: ArrayLike, noise_scale: ArrayLike | None = None) -> np.ndarray:

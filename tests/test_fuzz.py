@@ -93,11 +93,10 @@ def computed_again(case: Case, model, data: Data) -> Optimum:
     slopes = -(pull / v * typical) @ ((Z - center) / size)
     strength = case.l2_regularization
     if strength not in ("auto", 0.0):
-        with np.errstate(over="ignore"):
-            penalty = (np.sqrt(strength) * typical / (unit * size)) ** 2
-            slopes = slopes + np.sqrt(strength) / s.sum() * (model.coef_ / c) * np.sqrt(penalty)
-        # a coefficient that is zero, or too small for a number
-        slopes[(penalty > 1e200) | ((np.abs(model.coef_) < 1e-300) & (penalty > 1e100))] = 0.0
+        pull_back = strength / s.sum() * typical / (unit * size) / c  # of a coefficient of 1
+        # the coefficient that balances the slope is no number, or nothing at all in units of y and of its column
+        too_small = (np.abs(slopes) < 1e-300 * pull_back) | (np.sqrt(strength) * typical / (unit * size) > 1e100)
+        slopes = np.where(too_small, 0.0, slopes + pull_back * model.coef_)
     slopes[constant] = 0.0
     if case.fit_intercept:
         slopes = np.append(slopes, -(pull / v * typical).sum())
@@ -218,9 +217,7 @@ def check_same(case: Case, found: Outcome, other: Outcome, one: Optimum, two: Op
     if exact:
         size = np.abs(what.one.X).max(axis=0)
         there = b.coef_ * (what.x_factor / what.y_factor)
-        # a column without spread has a coefficient that rounding leaves, in other units too
-        tol = np.where(np.ptp(what.one.X, axis=0) == 0, 1e-9 * np.maximum(1, np.abs(what.x_factor)), 1e-12)
-        assert (np.abs(there - a.coef_) * size <= tol * (np.abs(a.coef_) * size).max()).all()
+        assert (np.abs(there - a.coef_) * size <= 1e-12 * (np.abs(a.coef_) * size).max()).all()
         np.testing.assert_allclose(b.c_ / what.y_factor, a.c_, rtol=1e-12)
         assert a.alpha_ == b.alpha_
         assert a.n_iter_ == b.n_iter_
@@ -231,7 +228,9 @@ def check_same(case: Case, found: Outcome, other: Outcome, one: Optimum, two: Op
         return
     if another_optimum(case):
         return
-    tol = 1e-6 + 10 * case.tol + 100 * rounding
+    # with a penalty, c and alpha are no minimum of what coefficients lower, which they change in first order
+    first_order = case.learns and case.l2_regularization not in ("auto", 0.0)
+    tol = 1e-6 + (100 if first_order else 10) * case.tol + 100 * rounding
     gap = abs(a.objective_ - b.objective_) / (one.S + abs(a.objective_))
     assert gap <= tol, (gap, tol, a.objective_, b.objective_)
     if not case.learns:
@@ -242,15 +241,15 @@ def another_optimum(case: Case) -> bool:
     """Whether rounding may decide which of several optima the two fits end in, or from which start c is held.
 
     Subsets of a start are drawn along the rows in the order of y, which a tilt changes; where few rows have most of the
-    weight, or n is small, many subsets fit half of the rows exactly. L-BFGS takes long steps, and a c far below the
-    residuals makes an optimum of each few rows.
+    weight, or n is small, many subsets fit half of the rows exactly, each up to rounding. L-BFGS takes long steps, and
+    a c far below the residuals makes an optimum of each few rows.
     """
     if not case.learns and case.alpha >= 1 and case.c != "auto":  # convex
         return False
     held = case.c_min if case.learns else case.c
     if case.solver == "lbfgs" or held in (1e-6, 1e-3, 0.1):
         return True
-    few = case.relation == "repeated" and case.n <= 4 * (case.p + 1)
+    few = case.n <= 4 * (case.p + 1) and (case.relation == "repeated" or case.weights != "none")
     return case.init != "ols" and (case.relation == "y-tilted" or case.weights == "wide" or few)
 
 

@@ -36,6 +36,7 @@ class Inverse:
         if info == 0 and cholesky.diagonal().min() ** 2 > len(factor) * _RANK_TOL:
             return cls(factor, cholesky)
         values, vectors = eigh(matrix)
+        vectors[matrix.diagonal() == 0.0] = 0.0  # of columns of zeros: not a rounding error
         kept = values > len(factor) * _RANK_TOL * max(values[-1], 0.0)
         return cls(factor, None, vectors[:, kept], values[kept])
 
@@ -49,11 +50,11 @@ class Inverse:
         return len(self.factor) if self.vectors is None else self.vectors.shape[1]
 
     @property
-    def largest_variance(self) -> float:
-        """The largest diagonal entry of the inverse."""
+    def variances(self) -> np.ndarray:
+        """The diagonal of the inverse (q,)."""
         if self.vectors is not None:
-            return float((self.factor**2 * (self.vectors**2 / self.values).sum(axis=1)).max(initial=0.0))
-        return float((self.factor**2 * dpotri(self.cholesky, lower=1)[0].diagonal()).max())
+            return self.factor**2 * (self.vectors**2 / self.values).sum(axis=1)
+        return self.factor**2 * dpotri(self.cholesky, lower=1)[0].diagonal()
 
     @property
     def basis(self) -> np.ndarray | None:
@@ -73,8 +74,25 @@ class Inverse:
         return self.factor * dpotrs(self.cholesky, scaled, lower=1)[0]
 
 
-def effective_dof(inverse: Inverse, gram, penalty) -> float:
-    """Effective degrees of freedom tr (G + P)^-1 G: the rank where P = 0."""
-    if not penalty.any():
-        return float(inverse.rank)
-    return float(sum((inverse @ gram[:, j])[j] for j in range(len(gram))))
+def residual_dof(total: float, gram, penalty) -> float:
+    """S - d, with d = tr (G + P)^-1 G: S minus the rank of G, plus tr (I + L' P^-1 L)^-1, where G = L L'.
+
+    So what a small penalty takes off keeps its digits. L is Cholesky's factor in the order of the penalties: those
+    that are none come first, and leave with their columns.
+    """
+    matrix, factor = _equilibrated(gram, np.zeros(len(gram)))
+    penalty = penalty * factor**2
+    order = np.argsort(penalty, kind="stable")
+    matrix, penalty = matrix[order][:, order], penalty[order]
+    n_free = int(np.searchsorted(penalty, np.finfo(float).eps ** 2))
+    root = np.zeros_like(matrix)
+    rank = rank_free = 0
+    for j in range(len(matrix)):
+        column = matrix[j:, j] - root[j:, :rank] @ root[j, :rank]
+        if column[0] > len(matrix) * _RANK_TOL:
+            root[j:, rank] = column / np.sqrt(column[0])
+            rank += 1
+            rank_free += j < n_free
+    rest = root[n_free:, rank_free:rank] / np.sqrt(penalty[n_free:, None])
+    lost = Inverse.of(rest.T @ rest, np.ones(rank - rank_free)).variances.sum() if rank > rank_free else 0.0
+    return float(total - rank + lost)

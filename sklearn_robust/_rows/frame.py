@@ -3,6 +3,7 @@
     x'_j = (x_j - center_j) / scale_j     y' = (y - y_center) / y_scale     v' = v / noise_unit  (noise scales)
     coef = y_scale theta / scale          c = c_unit c'                     c_unit = y_scale / noise_unit
 
+A column without spread has scale inf, so x' and its coefficient are 0: what rounding makes of it is no information.
 Nothing is copied: the loops over rows apply it as they read. It is no statistic, so rows may be subsampled for it.
 Without intercept nothing is centred. All conversions between raw and working units are here.
 """
@@ -18,11 +19,12 @@ NONE = np.empty(0)
 _MANY_ROWS, _SOME_ROWS = 20_000, 4_000
 # No y' is larger: times the largest sum of weights it is a number still.
 _LARGEST_Y = 1e180
+_LEAST_C = 1e-290
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Centres and scales of the columns (p,), of y, and the typical sizes of y and of y', the latter nearly always 1."""
+    """Centres and scales of the columns (p,), of y, and the typical sizes of y and y' (1, but for one absurd y)."""
 
     center: np.ndarray
     scale: np.ndarray
@@ -38,9 +40,11 @@ class Frame:
         """Weighted mean and root mean square of the columns, weighted median and spread of y, median noise scale."""
         largest = float(max(y.max(), -y.min()))
         step = 1 if len(y) <= _MANY_ROWS else len(y) // _SOME_ROWS
-        X, y, weights, noise = X[::step], y[::step], weights[::step], noise[::step]
         center, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
-        _center_and_scale(X, weights, fit_intercept, center, scale)
+        _center_and_scale(X[::step], weights[::step], fit_intercept, center, scale)
+        for j in np.flatnonzero(np.isinf(scale)) if step > 1 else ():  # it may have spread in the other rows
+            _center_and_scale(X[:, j : j + 1], weights, fit_intercept, center[j : j + 1], scale[j : j + 1])
+        y, weights, noise = y[::step], weights[::step], noise[::step]
         y_center = _median(y, weights) if fit_intercept else 0.0
         spread = _typical(np.abs(y - y_center), weights)
         y_size = _typical(np.abs(y), weights) if spread else 0.0
@@ -53,6 +57,10 @@ class Frame:
     def c_unit(self) -> float:
         """The c that is 1 in working units."""
         return self.y_scale / self.noise_unit
+
+    def working_c(self, c) -> float:
+        """A scale in working units, where it is positive still."""
+        return max(float(c) / self.c_unit, _LEAST_C)
 
     @property
     def n_coefs(self) -> int:
@@ -68,7 +76,7 @@ class Frame:
 
     def from_raw(self, coef, intercept: float) -> np.ndarray:
         """The inverse of ``to_raw``."""
-        theta = np.asarray(coef, float) * self.scale / self.y_scale
+        theta = np.where(np.isinf(self.scale), 0.0, coef) * np.minimum(self.scale, 1e300) / self.y_scale
         if not self.fit_intercept:
             return theta
         return np.concatenate(([(intercept - self.y_center + coef @ self.center) / self.y_scale], theta))
@@ -82,7 +90,7 @@ class Frame:
 
 @jit
 def _center_and_scale(X, weights, fit_intercept, center, scale):
-    """Weighted mean and root mean square of the columns; a constant column gets its value, and 1.
+    """Weighted mean and root mean square of the columns; a column without spread gets its value, and inf.
 
     Relative to a first row and the largest entry, so that columns far from zero or near overflow keep their digits.
     """
@@ -114,8 +122,9 @@ def _center_and_scale(X, weights, fit_intercept, center, scale):
     for j in range(p):
         if spread[j] > 8.0 * 2.220446049250313e-16:
             scale[j] = np.sqrt(square[j]) * largest[j]
-        elif fit_intercept:
-            center[j] = X[0, j]
+        else:
+            center[j] = X[0, j] if fit_intercept else 0.0
+            scale[j] = np.inf
 
 
 def _median(values, weights) -> float:
