@@ -22,7 +22,8 @@ fit_intercept : bool, default=True
         The road to the optimum; every solver ends at the same one from the same start. ``"auto"`` is ``"newton"``.
     init : {"auto", "ols", "s"}, default="auto"
         The start: least squares, the S-estimate (which half of the rows cannot move, however wrong), or whichever of
-        the two has the smaller robust scale of residuals.
+        the two has the smaller robust scale of residuals. A loss held at alpha >= 2, which leaves no row aside, begins
+        at least squares.
     max_iter : int, default=200
         The most steps after the start.
     tol : float, default=1e-8

@@ -16,7 +16,7 @@ from sklearn_robust._fit.newton import Newton
 from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.ridge import Inverse, residual_dof
-from sklearn_robust._fit.start import Start, find_start, ols, spread_index
+from sklearn_robust._fit.start import find_start, spread_index
 from sklearn_robust._rows.blocks import Rows
 
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
@@ -45,8 +45,10 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
     if part is not None:
         theta, law = part.point.theta, policy.widened(objective, part.point.law)
     elif warm is None or policy.measures_start:  # a measured scale is the data's own, wherever coefficients begin
-        start = find_start(objective, settings.init, settings.seed)
-        theta, law = _begin(objective, policy, start)
+        # from alpha = 2 on the loss is convex and leaves no row aside: least squares is nearest to its optimum, and scale
+        init = "ols" if not policy.learns and policy.alpha >= 2.0 else settings.init
+        start = find_start(objective, init, settings.seed)
+        theta, law = start.theta, policy.start(objective, start.theta, start.scale)
     if warm is not None:
         theta, law = warm[0], law if policy.measures_start else policy.clip(warm[1])
     solver = SOLVERS[settings.solver]
@@ -64,7 +66,7 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
             report(iteration, record, objective.dof)
     else:
         point, history, reason = iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, report)
-    if reason.converged and len(rows) <= objective.inverse.rank and not penalised:
+    if len(rows) <= objective.inverse.rank and not penalised and (reason.converged or reason is StopReason.STALLED):
         reason = StopReason.INTERPOLATED
     elif reason.converged and policy.at_floor(point.law):
         reason = StopReason.FLOOR if policy.floor_given else StopReason.EXACT
@@ -98,12 +100,6 @@ def _objective(rows: Rows, policy, strength: float, part: FitResult | None) -> O
         dof = residual_dof(total, gram, penalty) if penalty.any() else total - inverse.rank
     amplification = float(np.sqrt(max(total * determined.variances.max(initial=0.0), 1.0)))
     return Objective(rows, penalty, inverse, amplification, total, dof if dof > 1e-9 * total else 0.0, policy.learns)
-
-
-def _begin(objective: Objective, policy, start: Start) -> tuple[np.ndarray, Law]:
-    law = policy.start(objective, start.theta, start.scale)
-    # from alpha = 2 on the loss is convex, and grows so fast that only least squares is near its optimum
-    return (ols(objective).theta if not policy.learns and law.alpha >= 2.0 else start.theta), law
 
 
 def _silent(iteration: int, record: Record, dof: float) -> None:

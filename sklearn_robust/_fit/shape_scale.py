@@ -124,7 +124,7 @@ class Learned:
     def start(self, objective: Objective, theta, scale: float) -> Law:
         """The best alpha of a coarse grid, each with its own c."""
         if objective.dof <= 0.0:
-            return Law(self.high, self.c_min)
+            return Law(min(max(2.0, self.low), self.high), self.c_min)
         return self.start_at(objective, objective.rows.residuals(theta), scale)
 
     def start_at(self, objective: Objective, residuals, scale: float) -> Law:
