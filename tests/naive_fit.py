@@ -49,6 +49,16 @@ def log_z(alpha):
     return float(np.log(2 * total))
 
 
+def model_weight(model, r):
+    """The weight of the loss, times the probability of being a clean row."""
+    share, width = background(model)
+    clean = 1.0
+    if share:
+        density = np.exp(-rho(r, model.alpha_, model.c_) - log_z(model.alpha_)) / model.c_ * (1 - share)
+        clean = density / (density + share / width)
+    return clean * weight(r, model.alpha_, model.c_)
+
+
 def ones_for_none(values, y):
     return np.ones(len(y)) if values is None else np.asarray(values, float)
 

@@ -45,7 +45,7 @@ def naive_history(model, X, y, s, v):
     return [
         naive_fit.objective(
             row["alpha"], row["c"], np.array([row[f"x{j}"] for j in range(X.shape[1])]), row["intercept"],
-            X, y, s, v, learns=learns, d=d,
+            X, y, s, v, learns=learns, d=d, mixture=(row["share"], model._width),
         )
         for row in model.history_.to_dict("records")
     ]  # fmt: skip
@@ -134,12 +134,13 @@ def test_many_chunks_are_one_fit(estimator):
     model = estimator(init="ols").fit(X, y, s)
     assert np.abs(naive_fit.coefficient_gradient(model, X, y, s)).max() < 3e-7
     value = naive_fit.objective(
-        model.alpha_, model.c_, model.coef_, model.intercept_, X, y, s, learns=estimator is AdaptiveRobustRegressor, d=3
-    )
+        model.alpha_, model.c_, model.coef_, model.intercept_, X, y, s, learns=estimator is AdaptiveRobustRegressor, d=3,
+        mixture=naive_fit.background(model),
+    )  # fmt: skip
     assert model.objective_ == pytest.approx(value, rel=1e-11)
     np.testing.assert_array_equal(estimator(init="ols").fit(X, y, s).coef_, model.coef_)
     np.testing.assert_allclose(
-        model.weights_, naive_fit.weight(naive_fit.residuals(model, X, y), model.alpha_, model.c_), rtol=1e-9
+        model.weights_, naive_fit.model_weight(model, naive_fit.residuals(model, X, y)), rtol=1e-9
     )
 
 

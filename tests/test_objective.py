@@ -36,7 +36,7 @@ def test_alpha_2_is_ridge(weighted, l2, fit_intercept, solver):
     for model in (
         GeneralRobustRegressor(alpha=2, **common),
         GeneralRobustRegressor(alpha=2, c=0.01, **common),
-        AdaptiveRobustRegressor(alpha_bounds=(2, 2), **common),
+        AdaptiveRobustRegressor(alpha_bounds=(2, 2), contamination=0.0, **common),
     ):
         model.fit(X, y, s)
         assert of_size(model.coef_, peer.coef_) < 1e-8

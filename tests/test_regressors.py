@@ -242,7 +242,7 @@ def test_attributes(estimator, solver, fit_intercept):
     assert (model.weights_ >= 0.0).all()
     assert (model.weights_ <= 1.0).all()
     r = naive_fit.residuals(model, X, y)
-    np.testing.assert_allclose(model.weights_, naive_fit.weight(r, model.alpha_, model.c_), rtol=1e-9)
+    np.testing.assert_allclose(model.weights_, naive_fit.model_weight(model, r), rtol=1e-9)
     np.testing.assert_allclose(model.predict(X), X @ model.coef_ + model.intercept_, rtol=1e-14)
 
 
@@ -253,7 +253,7 @@ def test_history(estimator, solver):
     model = estimator(solver=solver).fit(X, y)
     history = model.history_
     assert isinstance(history, pd.DataFrame)
-    assert list(history.columns) == ["objective", "alpha", "c", "gradient", "intercept", "x0", "x1", "x2"]
+    assert list(history.columns) == ["objective", "alpha", "c", "share", "gradient", "intercept", "x0", "x1", "x2"]
     assert len(history) == model.n_iter_ + 1
     last = history.iloc[-1]
     assert last["objective"] == model.objective_
@@ -266,7 +266,10 @@ def test_history(estimator, solver):
     learns = estimator is AdaptiveRobustRegressor
     for row in history.to_dict("records"):
         coef = np.array([row["x0"], row["x1"], row["x2"]])
-        value = naive_fit.objective(row["alpha"], row["c"], coef, row["intercept"], X, y, learns=learns, d=4.0)
+        mixture = row["share"], model._width
+        value = naive_fit.objective(
+            row["alpha"], row["c"], coef, row["intercept"], X, y, learns=learns, d=4.0, mixture=mixture
+        )
         assert row["objective"] == pytest.approx(value, rel=1e-11)
 
 
@@ -309,7 +312,7 @@ def test_rows_of_zero_weight_have_a_weight_too(estimator):
     model = estimator().fit(X, y, s, v)
     assert model.weights_.shape == (120,)
     r = naive_fit.residuals(model, X, y, v)
-    np.testing.assert_allclose(model.weights_, naive_fit.weight(r, model.alpha_, model.c_), rtol=1e-9)
+    np.testing.assert_allclose(model.weights_, naive_fit.model_weight(model, r), rtol=1e-9)
 
 
 def test_weights_of_alpha_above_two_grow():

@@ -37,9 +37,9 @@ def test_learned_law_is_a_stationary_point_of_line_2(noise, l2, bounds, solver):
 def test_no_held_shape_is_better_than_the_learned_one(noise):
     for seed in range(5):
         X, y = make_data(noise, n=100, seed=seed)
-        learned = AdaptiveRobustRegressor().fit(X, y)
+        learned = AdaptiveRobustRegressor(contamination=0.0).fit(X, y)
         for alpha in (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 1.9, 2.0):
-            held = AdaptiveRobustRegressor(alpha_bounds=(alpha, alpha)).fit(X, y)
+            held = AdaptiveRobustRegressor(alpha_bounds=(alpha, alpha), contamination=0.0).fit(X, y)
             assert learned.objective_ <= held.objective_ + 1e-9 * len(y), (seed, alpha, learned.alpha_)
 
 
@@ -48,7 +48,7 @@ def test_no_held_shape_is_better_than_the_learned_one(noise):
 def test_joint_optimum_is_the_slow_one(noise, fit_intercept):
     X, y = make_data(noise, n=20, p=1, seed=3)
     J, alpha, c, coef, _ = naive_fit.joint_optimum(X, y, np.linspace(0, 2, 9), fit_intercept)
-    model = AdaptiveRobustRegressor(fit_intercept=fit_intercept).fit(X, y)
+    model = AdaptiveRobustRegressor(contamination=0.0, fit_intercept=fit_intercept).fit(X, y)
     assert model.objective_ == pytest.approx(J, abs=1e-6)
     assert model.alpha_ == pytest.approx(alpha, abs=1e-2)
     assert model.c_ == pytest.approx(c, rel=1e-2)
@@ -59,11 +59,11 @@ def test_without_coefficients_it_is_the_maximum_likelihood_of_scipy():
     rng = np.random.default_rng(0)
     X = np.zeros((300, 1))
     y = stats.cauchy.rvs(scale=3.0, size=300, random_state=rng)
-    model = AdaptiveRobustRegressor(alpha_bounds=(0, 0), fit_intercept=False).fit(X, y)
+    model = AdaptiveRobustRegressor(alpha_bounds=(0, 0), contamination=0.0, fit_intercept=False).fit(X, y)
     assert np.sqrt(2) * model.c_ == pytest.approx(stats.cauchy.fit(y, floc=0.0)[1], rel=1e-4)
     assert model.objective_ == pytest.approx(-stats.cauchy.logpdf(y, scale=np.sqrt(2) * model.c_).sum(), rel=1e-10)
     y = rng.normal(scale=3.0, size=300)
-    model = AdaptiveRobustRegressor(alpha_bounds=(2, 2), fit_intercept=False).fit(X, y)
+    model = AdaptiveRobustRegressor(alpha_bounds=(2, 2), contamination=0.0, fit_intercept=False).fit(X, y)
     assert model.c_ == pytest.approx(np.sqrt(np.mean(y**2)), rel=1e-9)
     assert model.objective_ == pytest.approx(-stats.norm.logpdf(y, scale=model.c_).sum(), rel=1e-10)
 

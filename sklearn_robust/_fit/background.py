@@ -17,6 +17,7 @@ import numpy as np
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, quartile
 from sklearn_robust._fit.shape_scale import Learned
 from sklearn_robust._fit.start import Start, sharpened
+from sklearn_robust._rows.frame import median
 
 # Widths in units of the start's scale: where the gain is measured, where the basin is found, where the fit ends.
 _TEST_WIDTH, _TEST_KNEE, _NARROW, _WIDE = 24.0, 6.0, 14.0, 50.0
@@ -41,7 +42,7 @@ def with_background(objective: Objective, policy: Learned, start: Start, seed: i
     held = policy.contamination
     if held is None:
         likely = _gain(objective, policy, residuals, start.scale) > _chance(n, q)
-        ratio = objective.rows.m_scale(plain[0].theta, q) / start.scale
+        ratio = _slopes_scale(objective, plain[0].theta, residuals) / start.scale
         left = not objective.penalised and ratio > _same_scale(n, q)
         if not likely and not left:
             return plain
@@ -57,7 +58,7 @@ def with_background(objective: Objective, policy: Learned, start: Start, seed: i
             return plain
     wide = walk(policy, narrow.theta, narrow.law._replace(width=_WIDE * start.scale))
     vanished = held is None and wide.law.share < _VANISHED
-    grown = objective.rows.m_scale(wide.theta, q) / objective.rows.m_scale(narrow.theta, q)
+    grown = _slopes_scale(objective, wide.theta, residuals) / _slopes_scale(objective, narrow.theta, residuals)
     point = narrow if vanished or grown > _same_scale(n, q) else wide
     found = run(point.theta, point.law)
     return plain if policy.at_floor(found[0].law) else found
@@ -65,12 +66,26 @@ def with_background(objective: Objective, policy: Learned, start: Start, seed: i
 
 def _chance(n: float, q: float) -> float:
     """What a background gains on clean data, hardly ever more."""
-    return 2.0 + 0.3 * float(np.log(n)) + 5.0 * q / n + 0.002 * n
+    return 2.0 + 0.3 * float(np.log(n)) + 5.0 * q / n + 0.004 * n
 
 
 def _same_scale(n: float, q: float) -> float:
     """By how much the robust scales of two good fits differ."""
     return 1.05 + q / n
+
+
+def _slopes_scale(objective: Objective, theta, reference) -> float:
+    """The robust scale that the slopes give with the intercept nearest to residuals of reference.
+
+    Where noise is skewed, fits of equal slopes differ in what they call its centre.
+    """
+    rows = objective.rows
+    if rows.frame.fit_intercept:
+        apart = rows.residuals(theta) - reference
+        shift = np.zeros_like(theta)
+        shift[0] = median(apart * rows.noise if rows.noise.size else apart, rows.weights)
+        theta = theta + shift
+    return rows.m_scale(theta, objective.n_coefs)
 
 
 def _mixture(objective: Objective, policy: Learned, residuals, scale: float, width: float, knee: float = np.inf):

@@ -45,11 +45,11 @@ class Frame:
         for j in np.flatnonzero(np.isinf(scale)) if step > 1 else ():  # it may have spread in the other rows
             _center_and_scale(X[:, j : j + 1], weights, fit_intercept, center[j : j + 1], scale[j : j + 1])
         y, weights, noise = y[::step], weights[::step], noise[::step]
-        y_center = _median(y, weights) if fit_intercept else 0.0
+        y_center = median(y, weights) if fit_intercept else 0.0
         spread = _typical(np.abs(y - y_center), weights)
         y_size = _typical(np.abs(y), weights) if spread else 0.0
         y_scale = max(spread, largest / _LARGEST_Y) if spread else 1.0
-        noise_unit = _median(noise, weights) if noise.size else 1.0
+        noise_unit = median(noise, weights) if noise.size else 1.0
         typical = spread / y_scale if spread else 1.0
         return cls(center, scale, y_center, y_scale, y_size, fit_intercept, noise_unit, typical)
 
@@ -127,7 +127,7 @@ def _center_and_scale(X, weights, fit_intercept, center, scale):
             scale[j] = np.inf
 
 
-def _median(values, weights) -> float:
+def median(values, weights) -> float:
     """Weighted median, of weights 1 if empty: the mean of the two middle values where the weights split evenly."""
     if not weights.size:
         middle = [(len(values) - 1) // 2, len(values) // 2]
@@ -143,8 +143,8 @@ def _median(values, weights) -> float:
 
 def _typical(sizes, weights) -> float:
     """Median of non-negative sizes; of the positive ones where more than half are zero; 0 if all are."""
-    middle = _median(sizes, weights)
+    middle = median(sizes, weights)
     if middle > 0:
         return middle
     positive = sizes > 0
-    return _median(sizes[positive], weights[positive] if weights.size else weights) if positive.any() else 0.0
+    return median(sizes[positive], weights[positive] if weights.size else weights) if positive.any() else 0.0

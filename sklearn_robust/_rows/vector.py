@@ -153,8 +153,8 @@ def mix(u, m, tail, slope, curve, knee, terms):
     """Turn the terms of the loss into those of its mixture with a background.
 
     With a = rho + log Z + log c a clean row's cost, the mixture's is a - log(1 + exp(a + logit(share) - log R)), up to
-    log(1 - share); ``tail`` is log Z + log c + logit(share) - log R. Slope and curve are the derivatives of log Z. Beyond
-    |u| = ``knee`` the background falls off as 1 / u², for known residuals.
+    log(1 - share); ``tail`` is log Z + log c + logit(share) - log R. Slope and curve are the derivatives of log Z.
+    Beyond |u| = ``knee`` the background falls off as 1 / u², for known residuals.
     """
     t = terms[_LOG]
     small = terms[CLEAN]
