@@ -1,4 +1,4 @@
-"""Small data sets with outliers whose truth is known: one made, one real."""
+"""Small data sets with outliers whose truth is known: one made, two real."""
 
 import math
 import numbers
@@ -7,7 +7,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
-__all__ = ["load_phone_calls", "make_outlier_line"]
+__all__ = ["load_phone_calls", "load_star_cluster", "make_outlier_line"]
 
 
 def make_outlier_line(
@@ -168,14 +168,103 @@ def load_phone_calls(*, return_X_y: bool = False, as_frame: bool = False) -> Bun
     [1964.0, 1965.0, 1966.0, 1967.0, 1968.0, 1969.0]
     """
     table = np.array(_PHONE_CALLS)
-    data, target = table[:, :1].copy(), table[:, 1].copy()
     is_outlier = (table[:, 0] >= 1964) & (table[:, 0] <= 1969)
+    return _bunch(table, ["year", "calls"], is_outlier, _PHONE_CALLS_DESCR, return_X_y, as_frame)
+
+
+_STAR_CLUSTER = (
+    (4.37, 5.23), (4.56, 5.74), (4.26, 4.93), (4.56, 5.74), (4.30, 5.19), (4.46, 5.46), (3.84, 4.65), (4.57, 5.27),
+    (4.26, 5.57), (4.37, 5.12), (3.49, 5.73), (4.43, 5.45), (4.48, 5.42), (4.01, 4.05), (4.29, 4.26), (4.42, 4.58),
+    (4.23, 3.94), (4.42, 4.18), (4.23, 4.18), (3.49, 5.89), (4.29, 4.38), (4.29, 4.22), (4.42, 4.42), (4.49, 4.85),
+    (4.38, 5.02), (4.42, 4.66), (4.29, 4.66), (4.38, 4.90), (4.22, 4.39), (3.48, 6.05), (4.38, 4.42), (4.56, 5.10),
+    (4.45, 5.22), (3.49, 6.29), (4.23, 4.34), (4.62, 5.62), (4.53, 5.10), (4.45, 5.22), (4.53, 5.18), (4.43, 5.57),
+    (4.38, 4.62), (4.45, 5.06), (4.50, 5.34), (4.45, 5.34), (4.55, 5.54), (4.45, 4.98), (4.42, 4.50),
+)  # fmt: skip
+
+_STAR_CLUSTER_DESCR = """\
+Star cluster CYG OB1
+--------------------
+
+The Hertzsprung-Russell diagram of the stars in the direction of Cygnus: surface temperature and light intensity of each
+star, both as decimal logarithms.
+
+:Number of rows: 47
+:Feature: log_temperature, 3.48 to 4.62
+:Target: log_light, 3.94 to 6.29
+
+43 of the stars lie on the main sequence, where hotter stars are brighter. The other four are red giants, cool and very
+bright (`is_outlier`). Their temperature alone sets them apart, so they are bad leverage points: they turn the line of
+least squares round, and that of Huber with it.
+
+The values are those of the data set `starsCYG` of the R package robustbase.
+
+Source: P. J. Rousseeuw and A. M. Leroy, Robust Regression and Outlier Detection, Wiley, 1987, page 27, table 3.
+"""
+
+
+@overload
+def load_star_cluster(*, return_X_y: Literal[False] = False, as_frame: bool = False) -> Bunch: ...
+@overload
+def load_star_cluster(*, return_X_y: Literal[True], as_frame: bool = False) -> tuple[Any, Any]: ...
+def load_star_cluster(*, return_X_y: bool = False, as_frame: bool = False) -> Bunch | tuple[Any, Any]:
+    """Load the stars of the cluster CYG OB1.
+
+    47 rows: the logarithms of temperature and of light intensity. 43 stars lie on the main sequence, where light grows
+    with temperature; four are red giants, cool and bright. Least squares follows the four: its slope is negative.
+
+    Parameters
+    ----------
+    return_X_y : bool, default=False
+        Whether to return ``(data, target)`` instead of a Bunch.
+    as_frame : bool, default=False
+        Whether data and target are a pandas DataFrame and Series.
+
+    Returns
+    -------
+    data : Bunch
+        Dictionary-like object with the attributes
+
+        data : ndarray or DataFrame of shape (47, 1)
+            The decimal logarithm of the surface temperature.
+        target : ndarray or Series of shape (47,)
+            The decimal logarithm of the light intensity.
+        is_outlier : ndarray of bool of shape (47,)
+            True for the four red giants.
+        feature_names, target_names : list of str
+            ``["log_temperature"]`` and ``["log_light"]``.
+        frame : DataFrame of shape (47, 2) or None
+            Both columns. Only with ``as_frame=True``.
+        DESCR : str
+            Description and source.
+
+    (data, target) : tuple
+        Only with ``return_X_y=True``.
+
+    References
+    ----------
+    P. J. Rousseeuw and A. M. Leroy, Robust Regression and Outlier Detection, Wiley, 1987, page 27, table 3.
+
+    Examples
+    --------
+    >>> from sklearn_robust.datasets import load_star_cluster
+    >>> stars = load_star_cluster()
+    >>> stars.data[stars.is_outlier].ravel().tolist()
+    [3.49, 3.49, 3.48, 3.49]
+    """
+    table = np.array(_STAR_CLUSTER)
+    is_outlier = table[:, 0] < 3.5
+    return _bunch(table, ["log_temperature", "log_light"], is_outlier, _STAR_CLUSTER_DESCR, return_X_y, as_frame)
+
+
+def _bunch(table, names, is_outlier, description, return_X_y, as_frame):
+    """Return what a loader promises of a table (n, 2): one feature and the target."""
+    data, target = table[:, :1].copy(), table[:, 1].copy()
     frame = None
     if as_frame:
         import pandas as pd
 
-        frame = pd.DataFrame(table, columns=["year", "calls"])
-        data, target = frame[["year"]], frame["calls"]
+        frame = pd.DataFrame(table, columns=names)
+        data, target = frame[names[:1]], frame[names[1]]
     if return_X_y:
         return data, target
     return Bunch(
@@ -183,7 +272,7 @@ def load_phone_calls(*, return_X_y: bool = False, as_frame: bool = False) -> Bun
         target=target,
         is_outlier=is_outlier,
         frame=frame,
-        feature_names=["year"],
-        target_names=["calls"],
-        DESCR=_PHONE_CALLS_DESCR,
+        feature_names=names[:1],
+        target_names=names[1:],
+        DESCR=description,
     )

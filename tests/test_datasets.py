@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_robust.datasets import load_phone_calls, make_outlier_line
+from sklearn_robust.datasets import load_phone_calls, load_star_cluster, make_outlier_line
 
 
 def test_line_has_the_documented_shapes():
@@ -95,28 +95,52 @@ def test_phone_calls_least_squares_is_the_published_one():
     assert intercept == pytest.approx(-260.059246376812, rel=1e-12)
 
 
-def test_phone_calls_as_frame():
-    calls = load_phone_calls(as_frame=True)
-    assert isinstance(calls.data, pd.DataFrame)
-    assert isinstance(calls.target, pd.Series)
-    assert list(calls.frame.columns) == ["year", "calls"]
-    assert list(calls.data.columns) == calls.feature_names
-    assert calls.target.name == "calls"
-    plain = load_phone_calls()
-    np.testing.assert_array_equal(calls.data.to_numpy(), plain.data)
-    np.testing.assert_array_equal(calls.target.to_numpy(), plain.target)
+def test_star_cluster_bunch():
+    stars = load_star_cluster()
+    assert stars.data.shape == (47, 1)
+    assert stars.target.shape == (47,)
+    assert stars.data.dtype == stars.target.dtype == np.float64
+    np.testing.assert_array_equal(np.flatnonzero(stars.is_outlier) + 1, [11, 20, 30, 34])
+    assert stars.feature_names == ["log_temperature"]
+    assert stars.target_names == ["log_light"]
+    assert stars.frame is None
+    assert "Rousseeuw" in stars.DESCR
 
 
+def test_star_cluster_least_squares_is_the_published_one():
+    # lm(log.light ~ log.Te, robustbase::starsCYG) in R
+    stars = load_star_cluster()
+    slope, intercept = np.polyfit(stars.data[:, 0], stars.target, 1)
+    assert slope == pytest.approx(-0.413303860587056, rel=1e-12)
+    assert intercept == pytest.approx(6.79346729870468, rel=1e-12)
+
+
+@pytest.mark.parametrize("load", [load_phone_calls, load_star_cluster])
+def test_loaded_as_frame(load):
+    data = load(as_frame=True)
+    assert isinstance(data.data, pd.DataFrame)
+    assert isinstance(data.target, pd.Series)
+    assert list(data.frame.columns) == data.feature_names + data.target_names
+    assert list(data.data.columns) == data.feature_names
+    assert data.target.name == data.target_names[0]
+    plain = load()
+    np.testing.assert_array_equal(data.data.to_numpy(), plain.data)
+    np.testing.assert_array_equal(data.target.to_numpy(), plain.target)
+    np.testing.assert_array_equal(data.is_outlier, plain.is_outlier)
+
+
+@pytest.mark.parametrize("load", [load_phone_calls, load_star_cluster])
 @pytest.mark.parametrize("as_frame", [False, True])
-def test_phone_calls_return_X_y(as_frame):
-    X, y = load_phone_calls(return_X_y=True, as_frame=as_frame)
-    calls = load_phone_calls(as_frame=as_frame)
-    assert type(X) is type(calls.data)
-    assert type(y) is type(calls.target)
-    np.testing.assert_array_equal(np.asarray(X), np.asarray(calls.data))
-    np.testing.assert_array_equal(np.asarray(y), np.asarray(calls.target))
+def test_loaded_as_X_y(load, as_frame):
+    X, y = load(return_X_y=True, as_frame=as_frame)
+    data = load(as_frame=as_frame)
+    assert type(X) is type(data.data)
+    assert type(y) is type(data.target)
+    np.testing.assert_array_equal(np.asarray(X), np.asarray(data.data))
+    np.testing.assert_array_equal(np.asarray(y), np.asarray(data.target))
 
 
-def test_phone_calls_are_loaded_anew_each_time():
-    load_phone_calls().target[:] = 0.0
-    assert load_phone_calls().target[0] == 4.4
+@pytest.mark.parametrize(("load", "first"), [(load_phone_calls, 4.4), (load_star_cluster, 5.23)])
+def test_data_are_loaded_anew_each_time(load, first):
+    load().target[:] = 0.0
+    assert load().target[0] == first
