@@ -49,14 +49,18 @@ def log_z(alpha):
     return float(np.log(2 * total))
 
 
+def clean_probability(r, alpha, c, share, width):
+    """The posterior probability of being no outlier."""
+    if share == 0.0:
+        return np.ones(len(r))
+    density = np.exp(-rho(r, alpha, c) - log_z(alpha)) / c * (1 - share)
+    return density / (density + share / width)
+
+
 def model_weight(model, r):
     """The weight of the loss, times the probability of being a clean row."""
-    share, width = background(model)
-    clean = 1.0
-    if share:
-        density = np.exp(-rho(r, model.alpha_, model.c_) - log_z(model.alpha_)) / model.c_ * (1 - share)
-        clean = density / (density + share / width)
-    return clean * weight(r, model.alpha_, model.c_)
+    law = model.alpha_, model.c_
+    return clean_probability(r, *law, *background(model)) * weight(r, *law)
 
 
 def ones_for_none(values, y):

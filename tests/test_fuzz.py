@@ -16,6 +16,7 @@ import time
 import warnings
 from typing import NamedTuple
 
+import naive_fit
 import numpy as np
 import pytest
 from fuzz_cases import INF, Case, Data, cases
@@ -88,7 +89,9 @@ def computed_again(case: Case, model, data: Data) -> Optimum:
     r = (y - Z @ coef - model.intercept_) / v
     order = np.argsort(v)
     c, typical = model.c_, v[order][np.searchsorted(np.cumsum(share[order]), 0.5)]
-    pull = share * c * losses.psi(r, model.alpha_, c)
+    background = naive_fit.background(model)
+    clean = naive_fit.clean_probability(r, model.alpha_, c, *background)
+    pull = share * c * clean * losses.psi(r, model.alpha_, c)
     lost = EPS * (np.abs(y) + np.abs(Z) @ np.abs(coef) + abs(model.intercept_)) / v
     slopes = -(pull / v * typical) @ ((Z - center) / size)
     strength = case.l2_regularization
@@ -104,7 +107,9 @@ def computed_again(case: Case, model, data: Data) -> Optimum:
     steep = max(1.0, 3 * float(losses.weight(r, model.alpha_, c).max()))  # where the loss is steeper than a square
     columns = EPS * (np.abs(Z).max(axis=0) / size).max() * np.abs(pull / v * typical).sum()
     rounding = float((lost * typical / v / c).max() * largest * steep)
-    rho = float(share @ losses.rho(r, model.alpha_, c))
+    rho = float(
+        share @ (naive_fit.cost(r, model.alpha_, c, *background) if background[0] else losses.rho(r, model.alpha_, c))
+    )
     design = np.sqrt(share)[:, None] / v[:, None] * typical * ((Z - center) / size)[:, ~constant]
     singular = np.linalg.svd(design, compute_uv=False) if np.isfinite(design).all() and design.size else np.ones(1)
     singular = singular[singular > 1e-14 * singular.max()]

@@ -16,13 +16,13 @@ import numpy as np
 
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, quartile
 from sklearn_robust._fit.shape_scale import Learned
-from sklearn_robust._fit.start import Start, sharpened
+from sklearn_robust._fit.start import Start, is_rounding, sharpened
 from sklearn_robust._rows.frame import median
 
 # Widths in units of the start's scale: where the gain is measured, where the basin is found, where the fit ends.
 _TEST_WIDTH, _TEST_KNEE, _NARROW, _WIDE = 24.0, 6.0, 14.0, 50.0
 _FIRST_SHARES = 0.1, 0.3
-_LIGHT = 1.0
+_LIGHT, _HIGHEST = 1.0, 2.0
 _VANISHED = 1e-3
 _LOCAL_GAIN = 2.0
 _FEW_ROWS, _FEW_ROWS_A_COEFFICIENT = 12, 3.0
@@ -31,13 +31,14 @@ _FEW_ROWS, _FEW_ROWS_A_COEFFICIENT = 12, 3.0
 def with_background(objective: Objective, policy: Learned, start: Start, seed: int, plain, run, walk):
     """The plain fit (point, history, reason), or the one with a background that the data call for.
 
-    ``run(theta, law)`` iterates from there, to the same three; ``walk(policy, theta, law)`` gives a point near the
-    minimum that small steps from there lead to.
+    ``run(policy, theta, law)`` iterates from there, to the same three; ``walk(policy, theta, law)`` gives a point near
+    the minimum that small steps from there lead to.
     """
     n, q = objective.total, objective.n_coefs
     too_few = min(n, len(objective.rows)) <= max(_FEW_ROWS, _FEW_ROWS_A_COEFFICIENT * q)
-    if start.scale <= 0.0 or too_few or policy.at_floor(plain[0].law):
+    if is_rounding(objective, start) or too_few or policy.at_floor(plain[0].law) or policy.low > _HIGHEST:
         return plain
+    policy = replace(policy, high=min(policy.high, _HIGHEST))
     residuals = objective.rows.residuals(start.theta)
     held = policy.contamination
     if held is None:
@@ -50,6 +51,8 @@ def with_background(objective: Objective, policy: Learned, start: Start, seed: i
     residuals = objective.rows.residuals(start.theta)
     light = replace(policy, low=min(max(policy.low, _LIGHT), policy.high))  # heavy tails would do for a background
     law, _ = _mixture(objective, light, residuals, start.scale, _NARROW * start.scale)
+    if not np.isfinite(law.c):
+        return plain
     narrow = walk(light, start.theta, law)
     if held is None:
         if narrow.law.share < _VANISHED:
@@ -60,7 +63,7 @@ def with_background(objective: Objective, policy: Learned, start: Start, seed: i
     vanished = held is None and wide.law.share < _VANISHED
     grown = _slopes_scale(objective, wide.theta, residuals) / _slopes_scale(objective, narrow.theta, residuals)
     point = narrow if vanished or grown > _same_scale(n, q) else wide
-    found = run(point.theta, point.law)
+    found = run(policy, point.theta, point.law)
     return plain if policy.at_floor(found[0].law) else found
 
 

@@ -45,7 +45,7 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
     if part is not None:
         theta, law = part.point.theta, policy.widened(objective, part.point.law)
     elif warm is None or policy.measures_start:  # a measured scale is the data's own, wherever coefficients begin
-        # from alpha = 2 on the loss is convex and leaves no row aside: least squares is nearest to its optimum, and scale
+        # from alpha = 2 on the loss is convex and leaves no row aside: least squares is nearest to its optimum
         init = "ols" if not policy.learns and policy.alpha >= 2.0 else settings.init
         start = find_start(objective, init, settings.seed)
         theta, law = start.theta, policy.start(objective, start.theta, start.scale)
@@ -54,14 +54,15 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
     solver = SOLVERS[settings.solver]
     penalised = objective.penalised
 
-    def run(theta, law):
+    def run(policy, theta, law):
         return iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, _silent)
 
     def walk(policy, theta, law):
         return _descend(objective, policy, IRLS(), theta, law, settings.max_iter, _PART_TOL, _silent)[0]
 
     if start is not None and policy.learns and policy.contamination != 0.0:
-        point, history, reason = with_background(objective, policy, start, settings.seed, run(theta, law), run, walk)
+        plain = run(policy, theta, law)
+        point, history, reason = with_background(objective, policy, start, settings.seed, plain, run, walk)
         for iteration, record in enumerate(history):
             report(iteration, record, objective.dof)
     else:

@@ -195,12 +195,15 @@ def _draw(rng, weights, size) -> np.ndarray:
     return np.searchsorted(below, rng.uniform(size=size) * below[-1], side="right").clip(max=len(weights) - 1)
 
 
+def is_rounding(objective: Objective, start: Start) -> bool:
+    """Whether the scale of a start is a rounding error: it passes through most rows."""
+    return start.scale <= 64 * _EPS * (objective.rows.frame.typical + float(np.abs(start.theta).sum()))
+
+
 def find_start(objective: Objective, init: str, seed: int) -> Start:
     """The start named by ``init``; ``auto`` compares robust scales where there are rows enough for subsets."""
     plain = ols(objective)
-    size = objective.rows.frame.typical + float(np.abs(plain.theta).sum())
-    passes_through_every_row = plain.scale <= 64 * _EPS * size
     too_few = objective.total <= 2 * len(objective.penalty)  # a subset would pass through half of them
-    if init == "ols" or passes_through_every_row or (init == "auto" and too_few):
+    if init == "ols" or is_rounding(objective, plain) or (init == "auto" and too_few):
         return plain
     return s_estimate(objective, plain, seed)

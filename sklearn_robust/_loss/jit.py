@@ -12,17 +12,24 @@ def _compile(decorator, function, **options):
 
 def jit(function):
     """Compile a function on its first call."""
-    return _compile(numba.njit, function, nogil=True, error_model="numpy")
+    return _compile(numba.njit, function, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 
 
 def jit_exact(function):
     """Compile a loop that only fuses a product and a sum."""
-    return _compile(numba.njit, function, nogil=True, error_model="numpy", fastmath={"contract"})
+    return _compile(numba.njit, function, nogil=True, error_model="numpy", no_cfunc_wrapper=True, fastmath={"contract"})
 
 
 def jit_sums(function):
     """Compile a loop of plain sums of products: the compiler may reorder and fuse them (not for inf or nan)."""
-    return _compile(numba.njit, function, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+    return _compile(
+        numba.njit,
+        function,
+        nogil=True,
+        error_model="numpy",
+        no_cfunc_wrapper=True,
+        fastmath={"reassoc", "contract", "nsz"},
+    )
 
 
 def ufunc(function):

@@ -142,8 +142,8 @@ def _sample_weights(weights, first, m, s):
 
 
 @jit
-def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, alpha, c, tail, slope, curve, knee, want,
-          learn_shape, first, last, out, scalars, score, cross, gram):  # fmt: skip
+def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, alpha, c, tail, slope, curve, knee,
+          want, learn_shape, first, last, out, scalars, score, cross, gram):  # fmt: skip
     """Rows first to last: the sums that are wanted, added to the arguments; residuals, or else weights, in ``out``.
 
     The law is alpha, c, and with a background what ``vector.mix`` takes; tail is -inf without.
