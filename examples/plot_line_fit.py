@@ -1,8 +1,9 @@
-"""Four regressions through two sets of points with outliers: a table, and a picture.
+"""Four regressions through three sets of points with outliers: a table each, and a picture.
 
-The Belgian phone calls (Rousseeuw & Leroy 1987): from 1964 to 1969 another unit was recorded. And a line of which 10%
-of the points are flipped to the mirrored line. All regressors have their default parameters; the error is the root
-mean square of the residuals of the good points.
+The Belgian phone calls (Rousseeuw & Leroy 1987): from 1964 to 1969 another unit was recorded. The star cluster CYG OB1
+(the same book): four red giants, cool and bright, apart from the main sequence. And a line of which 10% of the points
+are flipped to the mirrored line. All regressors have their default parameters; the error is the root mean square of
+the residuals of the good points.
 
 Usage: python plot_line_fit.py [picture.png]
 """
@@ -19,7 +20,7 @@ import pandas as pd
 from sklearn.linear_model import HuberRegressor, LinearRegression, RANSACRegressor
 
 from sklearn_robust import AdaptiveRobustRegressor
-from sklearn_robust.datasets import load_phone_calls, make_outlier_line
+from sklearn_robust.datasets import load_phone_calls, load_star_cluster, make_outlier_line
 
 STYLES = {
     "OLS": {"color": "tab:gray", "linestyle": ":"},
@@ -56,13 +57,14 @@ def plot(ax, X, y, good, table, title):
 
 
 def main(picture: str) -> None:
-    calls = load_phone_calls()
+    calls, stars = load_phone_calls(), load_star_cluster()
     X, y, is_outlier = make_outlier_line(return_outliers=True)
     data = {
         "Belgian phone calls": (calls.data, calls.target, ~calls.is_outlier),
+        "Star cluster CYG OB1": (stars.data, stars.target, ~stars.is_outlier),
         "A line with 10% of its points flipped": (X, y, ~is_outlier),
     }
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
     for ax, (title, (X, y, good)) in zip(axes, data.items(), strict=True):
         table = fit_all(X, y, good)
         plot(ax, X, y, good, table, title)
@@ -70,7 +72,8 @@ def main(picture: str) -> None:
         print(f"\n{title} (smallest error: {best})")
         print(table.to_string(float_format="{:.3f}".format))
     axes[0].set(xlabel="year", ylabel="calls (millions)")
-    axes[1].set(xlabel="x", ylabel="y")
+    axes[1].set(xlabel="log temperature", ylabel="log light intensity")
+    axes[2].set(xlabel="x", ylabel="y")
     axes[0].legend(loc="upper left", fontsize="small")
     figure.savefig(picture, dpi=110)
     print(f"\nThe picture is in {picture}")
