@@ -22,7 +22,7 @@ from sklearn_robust._rows.frame import NONE, Frame
 if TYPE_CHECKING:
     import pandas as pd
 
-INITS = ("auto", "ols", "s")
+INITS = ("auto", "ols", "lad", "s", "gnc")
 _MANY_ENTRIES = 1_000_000
 _REMEDIES = {
     StopReason.MAX_ITER: "raise max_iter or tol, or look for columns that nearly depend on each other",
@@ -47,6 +47,7 @@ def _seed(random_state) -> int:
 class BaseRobustRegressor(RegressorMixin, BaseEstimator):
     """What both estimators share; a child says which law it holds or learns."""
 
+    _against_leverage: str  # what to try
     _learns: bool  # whether alpha and c come from a likelihood
     fit_intercept: bool
     l2_regularization: float | str
@@ -162,7 +163,9 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         if not _checks.is_auto(strength) and not (_checks.is_real(strength) and 0.0 <= float(strength) < np.inf):
             _checks.refuse("l2_regularization", strength, "a finite number >= 0 or 'auto'", "0 is no penalty")
         _checks.check_choice("solver", self.solver, tuple(SOLVERS), "'auto' takes the fastest that is safe")
-        _checks.check_choice("init", self.init, INITS, "'auto' compares the robust scales of 'ols' and 's'")
+        _checks.check_choice(
+            "init", self.init, INITS, "'s' withstands outliers of high leverage, 'auto' takes it where rows are enough"
+        )
         _checks.check_count("max_iter", self.max_iter, 1, "200 is enough for most data")
         _checks.check_positive("tol", self.tol, "1e-8 gives about eight digits")
         _checks.check_flag("warm_start", self.warm_start)
@@ -243,6 +246,13 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         self.stop_reason_ = result.stop_reason.value
 
     def _warn(self, result: FitResult) -> None:
+        if result.ruled:
+            warnings.warn(
+                "The fit has left its start for clearly larger residuals of most rows: outliers of high leverage may "
+                f"rule it. {self._against_leverage}, and compare.",
+                UserWarning,
+                stacklevel=3,
+            )
         if result.stop_reason is StopReason.EXACT and self.weights_.min() < 0.01:
             warnings.warn(
                 f"{StopReason.EXACT.value} The other rows got next to no weight: if y is rounded, or often takes one "

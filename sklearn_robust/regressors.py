@@ -7,8 +7,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_robust import _checks
 from sklearn_robust._base import BaseRobustRegressor
+from sklearn_robust._fit.fixed import Fixed
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, quartile
-from sklearn_robust._fit.shape_scale import Fixed, Learned
+from sklearn_robust._fit.shape_scale import Learned
 from sklearn_robust._loss.efficiency import efficient_scale
 from sklearn_robust._rows.blocks import clean_probability
 
@@ -20,10 +21,10 @@ fit_intercept : bool, default=True
         ``"auto"`` is 0.
     solver : {"auto", "irls", "lbfgs", "newton"}, default="auto"
         The road to the optimum; every solver ends at the same one from the same start. ``"auto"`` is ``"newton"``.
-    init : {"auto", "ols", "s"}, default="auto"
-        The start: least squares, the S-estimate (which half of the rows cannot move, however wrong), or whichever of
-        the two has the smaller robust scale of residuals. A loss held at alpha >= 2, which leaves no row aside, begins
-        at least squares.
+    init : {"auto", "ols", "lad", "s", "gnc"}, default="auto"
+        The start: least squares, least absolute deviations, the S-estimate (which half of the rows cannot move, however
+        wrong), graduated non-convexity (alpha annealed from 2 down), or "s" where there are rows enough for it. A loss
+        held at alpha >= 2, which leaves no row aside, begins at least squares.
     max_iter : int, default=200
         The most steps after the start.
     tol : float, default=1e-8
@@ -117,6 +118,7 @@ class GeneralRobustRegressor(BaseRobustRegressor):
     array([1.1])
     """
 
+    _against_leverage = "Try alpha <= 0 with init='s', or AdaptiveRobustRegressor"
     _learns = False
 
     def __init__(
@@ -224,6 +226,7 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
     array([1.12])
     """
 
+    _against_leverage = "Try contamination=0.1, or GeneralRobustRegressor(alpha=-2, init='s')"
     _learns = True
 
     def __init__(

@@ -17,6 +17,7 @@ import numpy as np
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, quartile
 from sklearn_robust._fit.shape_scale import Learned
 from sklearn_robust._fit.start import Start, is_rounding, sharpened
+from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import median
 
 # Widths in units of the start's scale: where the gain is measured, where the basin is found, where the fit ends.
@@ -26,6 +27,8 @@ _LIGHT, _HIGHEST = 1.0, 2.0
 _VANISHED = 1e-3
 _LOCAL_GAIN = 2.0
 _FEW_ROWS, _FEW_ROWS_A_COEFFICIENT = 12, 3.0
+# A fit is ruled by rows this many scales from the start's, if it brought them this much nearer.
+_FAR, _PLEASED, _MOST_ENTRIES = 6.0, 0.5, 100_000
 
 
 def with_background(objective: Objective, policy: Learned, start: Start, seed: int, plain, run, walk):
@@ -67,6 +70,24 @@ def with_background(objective: Objective, policy: Learned, start: Start, seed: i
     return plain if policy.at_floor(found[0].law) else found
 
 
+def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
+    """Whether the fit has left the start for clearly larger residuals of most rows, to please some far outliers."""
+    rows, n, q = objective.rows, objective.total, objective.n_coefs
+    few = min(n, len(rows)) <= _FEW_ROWS_A_COEFFICIENT * q
+    if point.law.share > 0.0 or objective.penalised or few or is_rounding(objective, start):
+        return False
+    most = max(_MOST_ENTRIES // len(start.theta), 1000)
+    if len(rows) > most:
+        rows = rows.take(np.linspace(0, len(rows) - 1, most).astype(np.intp))
+    reference = rows.residuals(start.theta)
+    theta = _recentred(rows, point.theta, reference)
+    if rows.m_scale(theta, q) <= (1.1 + 5.0 * q / n) * start.scale:  # clean data of any law hardly ever come so far
+        return False
+    before, after = np.abs(reference), np.abs(rows.residuals(theta))
+    pleased = (before > _FAR * start.scale) & (after < _PLEASED * before)
+    return pleased.sum() >= max(4.0, 0.05 * len(rows))
+
+
 def _chance(n: float, q: float) -> float:
     """What a background gains on clean data, hardly ever more."""
     return 2.0 + 0.3 * float(np.log(n)) + 5.0 * q / n + 0.004 * n
@@ -78,17 +99,21 @@ def _same_scale(n: float, q: float) -> float:
 
 
 def _slopes_scale(objective: Objective, theta, reference) -> float:
-    """The robust scale that the slopes give with the intercept nearest to residuals of reference.
+    """The robust scale that the slopes give with the intercept nearest to residuals of reference."""
+    return objective.rows.m_scale(_recentred(objective.rows, theta, reference), objective.n_coefs)
+
+
+def _recentred(rows: Rows, theta, reference) -> np.ndarray:
+    """Coefficients with the intercept that brings residuals nearest to those of reference.
 
     Where noise is skewed, fits of equal slopes differ in what they call its centre.
     """
-    rows = objective.rows
-    if rows.frame.fit_intercept:
-        apart = rows.residuals(theta) - reference
-        shift = np.zeros_like(theta)
-        shift[0] = median(apart * rows.noise if rows.noise.size else apart, rows.weights)
-        theta = theta + shift
-    return rows.m_scale(theta, objective.n_coefs)
+    if not rows.frame.fit_intercept:
+        return theta
+    apart = rows.residuals(theta) - reference
+    shift = np.zeros_like(theta)
+    shift[0] = median(apart * rows.noise if rows.noise.size else apart, rows.weights)
+    return theta + shift
 
 
 def _mixture(objective: Objective, policy: Learned, residuals, scale: float, width: float, knee: float = np.inf):

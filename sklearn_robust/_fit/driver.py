@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_robust._fit.background import with_background
+from sklearn_robust._fit.background import is_ruled, with_background
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.lbfgs import LBFGS
 from sklearn_robust._fit.newton import Newton
@@ -47,7 +47,7 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
     elif warm is None or policy.measures_start:  # a measured scale is the data's own, wherever coefficients begin
         # from alpha = 2 on the loss is convex and leaves no row aside: least squares is nearest to its optimum
         init = "ols" if not policy.learns and policy.alpha >= 2.0 else settings.init
-        start = find_start(objective, init, settings.seed)
+        start = find_start(objective, init, settings.seed, policy.least_alpha)
         theta, law = start.theta, policy.start(objective, start.theta, start.scale)
     if warm is not None:
         theta, law = warm[0], law if policy.measures_start else policy.clip(warm[1])
@@ -73,7 +73,8 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
         reason = StopReason.FLOOR if policy.floor_given else StopReason.EXACT
     elif reason is StopReason.PRECISION and history[-1].gradient > _SENSELESS:
         reason = StopReason.EXACT  # the scale itself is a rounding error
-    return FitResult(point, history, reason, objective.total, objective.dof, objective.inverse)
+    ruled = part.ruled if part is not None else start is not None and is_ruled(objective, start, point)
+    return FitResult(point, history, reason, objective.total, objective.dof, objective.inverse, ruled)
 
 
 def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:

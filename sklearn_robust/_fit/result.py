@@ -39,7 +39,10 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class FitResult:
-    """The last point, how it was reached, S, S - d, and (X'SX + P)^-1 (of a part of the rows, where they are many)."""
+    """The last point, how it was reached, S, S - d, and (X'SX + P)^-1 (of a part of the rows, where they are many).
+
+    ``ruled`` tells whether outliers of high leverage seem to have drawn the fit away from its start.
+    """
 
     point: Point
     history: list[Record]
@@ -47,6 +50,7 @@ class FitResult:
     total: float
     dof: float
     inverse: Inverse
+    ruled: bool
 
     @property
     def n_iter(self) -> int:

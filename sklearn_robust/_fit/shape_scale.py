@@ -1,4 +1,4 @@
-"""What happens to the law (alpha, c, share of a background): held, or learned from the residuals.
+"""What happens to the law (alpha, c, share of a background) that is learned from the residuals.
 
 ``Learned`` lowers J = Σ s [rho + log Z(alpha)] + (S - d) log c. alpha = 2 is a point apart: there both d rho / d alpha
 and (log Z)' are infinite, and for d > 0 J has a narrow dip, so it is compared in closed form, c² = Σ s r² / (S - d),
@@ -54,58 +54,6 @@ _NORMAL_MEAN_Z_LOG_Z = 2.0 - np.euler_gamma - np.log(2.0)
 
 
 @dataclass(frozen=True)
-class Fixed:
-    """Alpha held, and c: the one given, or for None ``factor`` times the robust scale of the start, above a floor."""
-
-    alpha: float
-    c: float | None
-    factor: float
-    c_min: float
-
-    learns = False
-    floor_given = False
-
-    def start(self, objective: Objective, theta, scale: float) -> Law:
-        """The law that is held."""
-        return Law(self.alpha, max(self.factor * scale, self.c_min) if self.c is None else self.c)
-
-    @property
-    def measures_start(self) -> bool:
-        """Whether c follows from the start."""
-        return self.c is None
-
-    def clip(self, law: Law) -> Law:
-        """The held law."""
-        return Law(self.alpha, law.c if self.c is None else self.c)
-
-    def step(self, objective: Objective, theta, law: Law) -> Law:
-        """The same law."""
-        return law
-
-    def other_basin(self, objective: Objective, point: Point, from_below: bool) -> None:
-        """No other law is allowed."""
-
-    def at_floor(self, law: Law) -> bool:
-        """Whether the scale was measured as zero."""
-        return self.c is None and law.c <= self.c_min
-
-    def gradient(self, objective: Objective, scalars, law: Law) -> float:
-        """Nothing to learn: 0."""
-        return 0.0
-
-    def free(self, objective: Objective, scalars, law: Law) -> tuple[int, ...]:
-        """Which of (log c, alpha, logit share) are free to move: none."""
-        return ()
-
-    def least_squares(self, objective: Objective, scalars, law: Law) -> None:
-        """No other alpha is allowed."""
-
-    def least_squares_c(self, objective: Objective, scalars, law: Law) -> float:
-        """The c to take at alpha = 2: the one that is held."""
-        return law.c
-
-
-@dataclass(frozen=True)
 class Learned:
     """Alpha in [low, high] and c >= c_min learned from the residuals; c_min given, or a matter of rounding.
 
@@ -157,6 +105,11 @@ class Learned:
             return []
         gaps = (self._dip(objective) * 4.0**k for k in range(6))
         return [2.0 - gap for gap in gaps if 2.0 - gap > self.low]
+
+    @property
+    def least_alpha(self) -> float:
+        """The smallest shape that is allowed."""
+        return self.low
 
     def _dip(self, objective: Objective) -> float:
         """How far below alpha = 2 the dip of J may reach."""

@@ -1,15 +1,17 @@
-"""Where a fit begins: least squares, or the S-estimate that half of the rows can not move.
+"""Where a fit begins: least squares, least absolute deviations, graduated non-convexity, or the S-estimate.
 
-``auto`` takes whichever has the smaller robust scale. The S-estimate is the best of several kinds of candidates, each
-of which finds what others miss: fits of small random subsets, of the nearest half of the rows, of halves without the
-ends of the sensitivity components, and least squares. Subsets of rows are drawn by cumulative weight along the rows in
-the order of (y, X), so that neither the order of the rows nor weights written as repeated rows change the start.
+Half of the rows cannot move the S-estimate, and ``auto`` takes it where rows are enough. It is the best of several
+kinds of candidates, each of which finds what others miss: fits of small random subsets, of the nearest half of the
+rows, of halves without the ends of the sensitivity components, and least squares. Subsets of rows are drawn by
+cumulative weight along the rows in the order of (y, X), so that neither the order of the rows nor weights written as
+repeated rows change the start.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
@@ -23,6 +25,7 @@ N_SUBSETS, N_COMPONENTS, N_KEPT, N_KEPT_DEAR, N_STEPS, N_REFINED = 50, 5, 12, 4,
 _MOST_SUBSET_WORK, _MOST_HALF_WORK, _MOST_STEP_WORK, _CHEAP_WORK = 4e6, 1e8, 2e8, 1e5
 _SORTED_ROWS = 20_000
 _ROUGH, _FINE = 1e-3, 1e-8
+_ANNEALING_STEPS = 8
 # From so many robust standard deviations on a row counts as far out.
 _NEAR = 2.0
 _EPS = np.finfo(float).eps
@@ -200,10 +203,41 @@ def is_rounding(objective: Objective, start: Start) -> bool:
     return start.scale <= 64 * _EPS * (objective.rows.frame.typical + float(np.abs(start.theta).sum()))
 
 
-def find_start(objective: Objective, init: str, seed: int) -> Start:
-    """The start named by ``init``; ``auto`` compares robust scales where there are rows enough for subsets."""
+def lad(objective: Objective, plain: Start) -> Start:
+    """Least absolute deviations, as Charbonnier's loss (alpha = 1) with ever smaller c."""
+    return _annealed(objective, plain, [(1.0, 10.0**-k) for k in range(4)])
+
+
+def gnc(objective: Objective, plain: Start, alpha: float) -> Start:
+    """Graduated non-convexity: from least squares, the shape falls to ``alpha`` in steps.
+
+    H. Yang et al., IEEE Robotics and Automation Letters 5, 2020; J. T. Barron, CVPR 2019, section 3.2.
+    """
+    shapes = [shape for shape in (1.5, 1.0, 0.5, 0.0, -1.0, -2.0, -4.0, -16.0) if shape > alpha]
+    return _annealed(objective, plain, [(shape, 1.0 / NORMAL_QUARTILE) for shape in (*shapes, alpha)])
+
+
+def _annealed(objective: Objective, start: Start, stages) -> Start:
+    """Steps of IRLS under one loss after the other: stages of (alpha, c as a multiple of the robust scale)."""
+    theta, scale = start.theta, start.scale
+    for alpha, factor in stages:
+        solver = IRLS()
+        for _ in range(_ANNEALING_STEPS):
+            if scale == 0.0:
+                return Start(theta, scale)
+            theta = solver.coefficients(objective, objective.at(theta, Law(alpha, factor * scale), cpu.GRAM))
+        scale = objective.rows.m_scale(theta, objective.n_coefs)
+    return Start(theta, scale)
+
+
+def find_start(objective: Objective, init: str, seed: int, alpha: float) -> Start:
+    """The start named by ``init``, on the way to a shape; ``auto`` is ``s`` where there are rows enough for subsets."""
     plain = ols(objective)
     too_few = objective.total <= 2 * len(objective.penalty)  # a subset would pass through half of them
     if init == "ols" or is_rounding(objective, plain) or (init == "auto" and too_few):
         return plain
+    if init == "lad":
+        return lad(objective, plain)
+    if init == "gnc":
+        return gnc(objective, plain, min(alpha, 2.0))
     return s_estimate(objective, plain, seed)
