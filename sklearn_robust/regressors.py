@@ -223,7 +223,7 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
     >>> from sklearn_robust.datasets import load_phone_calls
     >>> X, y = load_phone_calls(return_X_y=True)
     >>> AdaptiveRobustRegressor().fit(X, y).coef_.round(2)
-    array([1.12])
+    array([1.09])
     """
 
     _against_leverage = "Try contamination=0.1, or GeneralRobustRegressor(alpha=-2, init='s')"
@@ -309,7 +309,9 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         """
         check_is_fitted(self)
         y = _checks.check_target(y, type(self).__name__)
-        residuals = y - self.predict(X)
+        fitted = self.predict(X)
+        _checks.check_length("y", y, len(fitted))
+        residuals = y - fitted
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
         law = Law(self.alpha_, self.c_, self.contamination_, self._width)
         return 1.0 - clean_probability(residuals / noise if noise.size else residuals, law.of_rows())

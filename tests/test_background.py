@@ -113,7 +113,6 @@ def test_few_rows_are_fitted_well_whether_or_not_the_outliers_are_found(kind):
         assert np.abs(model.coef_ - COEF).max() < 4.5 / np.sqrt(0.9 * 60)
 
 
-@pytest.mark.xfail(reason="a background that a part of the rows finds is lost where its law has alpha = 2")
 @each_kind
 def test_gross_outliers_are_found_among_many_rows(kind):
     X, y, bad = gross_data(kind, 100_000)
@@ -309,7 +308,6 @@ def test_bad_input_of_probabilities():
         model.outlier_proba(X, np.full(len(y), np.nan))
 
 
-@pytest.mark.xfail(reason="the lengths are not compared: y of one row is broadcast, others get NumPy's words")
 @pytest.mark.parametrize("length", [1, 3])
 def test_probabilities_of_x_and_y_of_different_lengths(length):
     X, y, _ = gross_data("vertical")

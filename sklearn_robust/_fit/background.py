@@ -38,14 +38,14 @@ def with_background(objective: Objective, policy: Learned, start: Start, seed: i
     the minimum that small steps from there lead to.
     """
     n, q = objective.total, objective.n_coefs
-    too_few = min(n, len(objective.rows)) <= max(_FEW_ROWS, _FEW_ROWS_A_COEFFICIENT * q)
+    held = policy.contamination
+    too_few = held is None and min(n, len(objective.rows)) <= max(_FEW_ROWS, _FEW_ROWS_A_COEFFICIENT * q)
     if is_rounding(objective, start) or too_few or policy.at_floor(plain[0].law) or policy.low > _HIGHEST:
         return plain
     policy = replace(policy, high=min(policy.high, _HIGHEST))
     residuals = objective.rows.residuals(start.theta)
-    held = policy.contamination
     if held is None:
-        likely = _gain(objective, policy, residuals, start.scale) > _chance(n, q)
+        likely = _is_likely(objective, policy, residuals, start.scale)
         ratio = _slopes_scale(objective, plain[0].theta, residuals) / start.scale
         left = not objective.penalised and ratio > _same_scale(n, q)
         if not likely and not left:
@@ -116,23 +116,24 @@ def _recentred(rows: Rows, theta, reference) -> np.ndarray:
     return theta + shift
 
 
-def _mixture(objective: Objective, policy: Learned, residuals, scale: float, width: float, knee: float = np.inf):
+def _mixture(objective: Objective, policy: Learned, residuals, scale, width, knee=np.inf, goal=np.inf):
     """The best law with a background at known residuals of a robust scale, and J there."""
     alpha = policy.below_two(objective)
     c = scale * NORMAL_QUARTILE / quartile(alpha)
     shares = _FIRST_SHARES if policy.contamination is None else (policy.contamination,)
-    found = [policy.settled(objective, residuals, Law(alpha, c, share, width, knee)) for share in shares]
+    found = [policy.settled(objective, residuals, Law(alpha, c, share, width, knee), goal) for share in shares]
     return min(found, key=lambda law_and_value: law_and_value[1])
 
 
-def _gain(objective: Objective, policy: Learned, residuals, scale: float) -> float:
-    """What a background gains in J at known residuals of a robust scale, where either law is the best of its kind.
+def _is_likely(objective: Objective, policy: Learned, residuals, scale: float) -> bool:
+    """Whether a background gains more in J than chance, at known residuals, where either law is the best of its kind.
 
     It has tails of its own here: a flat one would gain on every row that heavy-tailed noise throws far out.
     """
     law = policy.start_at(objective, residuals, scale)
     plain = policy.settled(objective, residuals, law)[1]
-    return plain - _mixture(objective, policy, residuals, scale, _TEST_WIDTH * scale, _TEST_KNEE * scale)[1]
+    goal = plain - _chance(objective.total, objective.n_coefs)
+    return _mixture(objective, policy, residuals, scale, _TEST_WIDTH * scale, _TEST_KNEE * scale, goal)[1] < goal
 
 
 def _local_gain(objective: Objective, policy: Learned, point: Point) -> float:

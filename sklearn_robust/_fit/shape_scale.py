@@ -49,7 +49,7 @@ _MAX_HALVINGS = 30
 # Between these the share of a background is learned.
 LEAST_SHARE, _LARGEST_SHARE = 1e-4, 0.5
 _SHARE_REACH = 2.0
-_SETTLED = 1e-3
+_SETTLED, _OUTLOOK = 1e-3, 4.0
 _NORMAL_MEAN_Z_LOG_Z = 2.0 - np.euler_gamma - np.log(2.0)
 
 
@@ -93,7 +93,7 @@ class Learned:
         below = self._below_two(objective)
         if law.alpha != 2.0 or not below:
             return law
-        return Law(below[0], max(law.c * float(np.exp(self._bend(below[0])[0])), self.c_min))
+        return law._replace(alpha=below[0], c=max(law.c * float(np.exp(self._bend(below[0])[0])), self.c_min))
 
     def below_two(self, objective: Objective) -> float:
         """The shape nearest to the Gaussian's that steps may leave again."""
@@ -137,8 +137,8 @@ class Learned:
         square = self.least_squares(objective, scalars[0], law)
         return square if square and self.least_squares_value(objective, square) <= value else moved
 
-    def settled(self, objective: Objective, residuals, law: Law) -> tuple[Law, float]:
-        """The law at a minimum of J at known residuals, from a law, and J there."""
+    def settled(self, objective: Objective, residuals, law: Law, goal: float = np.inf) -> tuple[Law, float]:
+        """The law at a minimum of J at known residuals, from a law, and J there; given up where J falls too slowly."""
         value = np.inf
         for _ in range(_MAX_HALVINGS):
             before = value
@@ -147,7 +147,7 @@ class Learned:
             square = self.least_squares(objective, scalars[0], law)
             if square and self.least_squares_value(objective, square) <= value:
                 law, value = square, self.least_squares_value(objective, square)
-            if before - value < _SETTLED:
+            if before - value < _SETTLED or value - _OUTLOOK * (before - value) > goal:
                 break
         return law, value
 

@@ -200,7 +200,7 @@ def _draw(rng, weights, size) -> np.ndarray:
 
 def is_rounding(objective: Objective, start: Start) -> bool:
     """Whether the scale of a start is a rounding error: it passes through most rows."""
-    return start.scale <= 64 * _EPS * (objective.rows.frame.typical + float(np.abs(start.theta).sum()))
+    return bool(start.scale <= 64 * _EPS * (objective.rows.frame.typical + float(np.abs(start.theta).sum())))
 
 
 def lad(objective: Objective, plain: Start) -> Start:
