@@ -118,7 +118,7 @@ class GeneralRobustRegressor(BaseRobustRegressor):
     array([1.1])
     """
 
-    _against_leverage = "Try alpha <= 0 with init='s', or AdaptiveRobustRegressor"
+    _against_leverage = "Try AdaptiveRobustRegressor, or init='s' with alpha=-inf or a smaller efficiency"
     _learns = False
 
     def __init__(

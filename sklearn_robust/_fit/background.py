@@ -27,6 +27,8 @@ _LIGHT, _HIGHEST = 1.0, 2.0
 _VANISHED = 1e-3
 _LOCAL_GAIN = 2.0
 _FEW_ROWS, _FEW_ROWS_A_COEFFICIENT = 12, 3.0
+# Rows this far out may gain by a background, and hardly one gains more beside the heaviest tails of the plain law.
+_FAR_ENOUGH, _GAIN_A_ROW = 3.5, 3.0
 # A fit is ruled by rows this many scales from the start's, if it brought them this much nearer.
 _FAR, _PLEASED, _MOST_ENTRIES = 6.0, 0.5, 100_000
 
@@ -130,9 +132,12 @@ def _is_likely(objective: Objective, policy: Learned, residuals, scale: float) -
 
     It has tails of its own here: a flat one would gain on every row that heavy-tailed noise throws far out.
     """
+    chance = _chance(objective.total, objective.n_coefs)
+    far = np.abs(residuals) > _FAR_ENOUGH * scale
+    if (objective.rows.weights[far].sum() if objective.rows.weights.size else far.sum()) * _GAIN_A_ROW < chance:
+        return False
     law = policy.start_at(objective, residuals, scale)
-    plain = policy.settled(objective, residuals, law)[1]
-    goal = plain - _chance(objective.total, objective.n_coefs)
+    goal = policy.settled(objective, residuals, law)[1] - chance
     return _mixture(objective, policy, residuals, scale, _TEST_WIDTH * scale, _TEST_KNEE * scale, goal)[1] < goal
 
 
