@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_robust import losses
 from sklearn_robust._rows import cpu
-from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.blocks import RowLaw, Rows
 from sklearn_robust._rows.frame import NONE, Frame
 
 ALPHA = 1.0
@@ -84,7 +84,7 @@ def elements(threads):
     for name, ours, plain in (("losses.rho", losses.rho, numpy_rho), ("losses.weight", losses.weight, numpy_weight)):
         tasks = {"ours": lambda ours=ours: ours(x, ALPHA), "NumPy": lambda plain=plain: in_blocks(plain, x, out)}
         yield compared(name, "", threads, x.size, tasks | copy)
-    tasks = {"ours": lambda: cpu.row_weights(ALPHA, 1.0, 0, x.size, fitted)}  # in place: weights of weights, in time
+    tasks = {"ours": lambda: cpu.row_weights(ALPHA, 1.0, -np.inf, 0, x.size, False, fitted)}  # in place: weights of weights, in time
     tasks["NumPy"] = lambda: in_blocks(numpy_weight, x, out)
     yield compared("weights of a fit", "", threads, x.size, tasks | copy)
 
@@ -101,7 +101,7 @@ def passes(p, threads):
     target = np.empty_like(X)
     for name, want in PASSES.items():
         plain = want == cpu.PLAIN_GRAM
-        tasks = {"ours": rows.gram if plain else lambda want=want: rows.sweep(theta, ALPHA, 1.0, want, True)}
+        tasks = {"ours": rows.gram if plain else lambda want=want: rows.sweep(theta, RowLaw(ALPHA, 1.0), want, True)}
         tasks["NumPy"] = lambda want=want: numpy_pass(X, y, theta, want)
         yield compared(name, p, threads, n, tasks | {"copy": lambda: np.copyto(target, X)})
 
