@@ -84,7 +84,9 @@ def elements(threads):
     for name, ours, plain in (("losses.rho", losses.rho, numpy_rho), ("losses.weight", losses.weight, numpy_weight)):
         tasks = {"ours": lambda ours=ours: ours(x, ALPHA), "NumPy": lambda plain=plain: in_blocks(plain, x, out)}
         yield compared(name, "", threads, x.size, tasks | copy)
-    tasks = {"ours": lambda: cpu.row_weights(ALPHA, 1.0, -np.inf, 0, x.size, False, fitted)}  # in place: weights of weights, in time
+    tasks = {
+        "ours": lambda: cpu.row_weights(ALPHA, 1.0, -np.inf, 0, x.size, False, fitted)
+    }  # in place: weights of weights, in time
     tasks["NumPy"] = lambda: in_blocks(numpy_weight, x, out)
     yield compared("weights of a fit", "", threads, x.size, tasks | copy)
 
