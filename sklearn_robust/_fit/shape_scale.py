@@ -47,7 +47,7 @@ _ALLOWANCE = 0.15
 _GENEROUS = 1.5
 _MAX_HALVINGS = 30
 # Between these the share of a background is learned.
-LEAST_SHARE, _LARGEST_SHARE = 1e-4, 0.5
+_LEAST_SHARE, _LARGEST_SHARE = 1e-4, 0.5
 _SHARE_REACH = 2.0
 _SETTLED, _OUTLOOK = 1e-3, 4.0
 _NORMAL_MEAN_Z_LOG_Z = 2.0 - np.euler_gamma - np.log(2.0)
@@ -131,22 +131,24 @@ class Learned:
         """One safeguarded Newton step in (alpha, log c) at theta; alpha = 2 where its closed form is lower."""
         if objective.dof <= 0.0:
             return law
-        residuals = objective.rows.residuals(theta)
+        return self._stepped(objective, objective.rows.residuals(theta), law)[0]
+
+    def _stepped(self, objective: Objective, residuals, law: Law) -> tuple[Law, float]:
+        """The same at known residuals, and J there."""
         scalars, values = objective.line2(residuals, [law])
         moved, value = self._newton(objective, residuals, law, scalars[0], float(values[0]))
         square = self.least_squares(objective, scalars[0], law)
-        return square if square and self.least_squares_value(objective, square) <= value else moved
+        if square is None:
+            return moved, value
+        there = self.least_squares_value(objective, square)
+        return (square, there) if there <= value else (moved, value)
 
     def settled(self, objective: Objective, residuals, law: Law, goal: float = np.inf) -> tuple[Law, float]:
         """The law at a minimum of J at known residuals, from a law, and J there; given up where J falls too slowly."""
         value = np.inf
         for _ in range(_MAX_HALVINGS):
             before = value
-            scalars, values = objective.line2(residuals, [law])
-            law, value = self._newton(objective, residuals, law, scalars[0], float(values[0]))
-            square = self.least_squares(objective, scalars[0], law)
-            if square and self.least_squares_value(objective, square) <= value:
-                law, value = square, self.least_squares_value(objective, square)
+            law, value = self._stepped(objective, residuals, law)
             if before - value < _SETTLED or value - _OUTLOOK * (before - value) > goal:
                 break
         return law, value
@@ -221,7 +223,7 @@ class Learned:
         """The law after a step in (kappa, alpha, logit share), inside the bounds."""
         if 2 in free:
             share = 1.0 / (1.0 + np.exp(-logit(law.share) - float(step[2])))
-            law = law._replace(share=float(min(max(share, LEAST_SHARE), _LARGEST_SHARE)))
+            law = law._replace(share=float(min(max(share, _LEAST_SHARE), _LARGEST_SHARE)))
         alpha = min(max(law.alpha + float(step[1]), self.low), self.high)
         if alpha == 2.0 != law.alpha:  # a point apart: no derivative leads away from it
             alpha = law.alpha + 0.75 * (2.0 - law.alpha)
@@ -282,7 +284,7 @@ class Learned:
         scale_held = objective.dof <= 0.0 or (self.at_floor(law) and scale >= 0.0)
         share = objective.total * law.share - scalars[DIRTY]
         share_held = law.share == 0.0 or self.contamination is not None
-        share_held = share_held or (law.share <= LEAST_SHARE and share >= 0.0)
+        share_held = share_held or (law.share <= _LEAST_SHARE and share >= 0.0)
         share_held = share_held or (law.share >= _LARGEST_SHARE and share <= 0.0)
         return np.array([scale, shape, share]), np.array([scale_held, apart or at_bound, share_held])
 
