@@ -33,11 +33,11 @@ _FAR_ENOUGH, _GAIN_A_ROW = 3.5, 3.0
 _FAR, _PLEASED, _MOST_ENTRIES = 6.0, 0.5, 100_000
 
 
-def with_background(objective: Objective, policy: Learned, start: Start, seed: int, plain, run, walk):
+def with_background(objective: Objective, policy: Learned, start: Start, law: Law, seed: int, plain, run, walk):
     """The plain fit (point, history, reason), or the one with a background that the data call for.
 
-    ``run(policy, theta, law)`` iterates from there, to the same three; ``walk(policy, theta, law)`` gives a point near
-    the minimum that small steps from there lead to.
+    ``law`` is the plain one nearest to the start's residuals; ``run(policy, theta, law)`` iterates from there, to the
+    same three; ``walk(policy, theta, law)`` gives a point near the minimum that small steps from there lead to.
     """
     n, q = objective.total, objective.n_coefs
     held = policy.contamination
@@ -47,7 +47,7 @@ def with_background(objective: Objective, policy: Learned, start: Start, seed: i
     policy = replace(policy, high=min(policy.high, _HIGHEST))
     residuals = objective.rows.residuals(start.theta)
     if held is None:
-        likely = _is_likely(objective, policy, residuals, start.scale)
+        likely = _is_likely(objective, policy, residuals, law, start.scale)
         ratio = _slopes_scale(objective, plain[0].theta, residuals) / start.scale
         left = not objective.penalised and ratio > _same_scale(n, q)
         if not likely and not left:
@@ -55,10 +55,10 @@ def with_background(objective: Objective, policy: Learned, start: Start, seed: i
     start = sharpened(objective, start, seed)
     residuals = objective.rows.residuals(start.theta)
     light = replace(policy, low=min(max(policy.low, _LIGHT), policy.high))  # heavy tails would do for a background
-    law, _ = _mixture(objective, light, residuals, start.scale, _NARROW * start.scale)
-    if not np.isfinite(law.c):
+    mixed, _ = _mixture(objective, light, residuals, start.scale, _NARROW * start.scale)
+    if not np.isfinite(mixed.c):
         return plain
-    narrow = walk(light, start.theta, law)
+    narrow = walk(light, start.theta, mixed)
     if held is None:
         if narrow.law.share < _VANISHED:
             return plain
@@ -119,15 +119,14 @@ def _recentred(rows: Rows, theta, reference) -> np.ndarray:
 
 
 def _mixture(objective: Objective, policy: Learned, residuals, scale, width, knee=np.inf, goal=np.inf):
-    """The best law with a background at known residuals of a robust scale, and J there."""
+    """A law with a background at known residuals of a robust scale, where J has a minimum, and J there."""
     alpha = policy.below_two(objective)
     c = scale * NORMAL_QUARTILE / quartile(alpha)
     shares = _FIRST_SHARES if policy.contamination is None else (policy.contamination,)
-    found = [policy.settled(objective, residuals, Law(alpha, c, share, width, knee), goal) for share in shares]
-    return min(found, key=lambda law_and_value: law_and_value[1])
+    return policy.settled(objective, residuals, [Law(alpha, c, share, width, knee) for share in shares], goal)
 
 
-def _is_likely(objective: Objective, policy: Learned, residuals, scale: float) -> bool:
+def _is_likely(objective: Objective, policy: Learned, residuals, law: Law, scale: float) -> bool:
     """Whether a background gains more in J than chance, at known residuals, where either law is the best of its kind.
 
     It has tails of its own here: a flat one would gain on every row that heavy-tailed noise throws far out.
@@ -136,12 +135,11 @@ def _is_likely(objective: Objective, policy: Learned, residuals, scale: float) -
     far = np.abs(residuals) > _FAR_ENOUGH * scale
     if (objective.rows.weights[far].sum() if objective.rows.weights.size else far.sum()) * _GAIN_A_ROW < chance:
         return False
-    law = policy.start_at(objective, residuals, scale)
-    goal = policy.settled(objective, residuals, law)[1] - chance
+    goal = policy.settled(objective, residuals, [law])[1] - chance
     return _mixture(objective, policy, residuals, scale, _TEST_WIDTH * scale, _TEST_KNEE * scale, goal)[1] < goal
 
 
 def _local_gain(objective: Objective, policy: Learned, point: Point) -> float:
     residuals = objective.rows.residuals(point.theta)
     law = policy.start_at(objective, residuals, point.law.c)
-    return policy.settled(objective, residuals, law)[1] - objective.value(point)
+    return policy.settled(objective, residuals, [law])[1] - objective.value(point)

@@ -43,7 +43,9 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
     objective = _objective(rows, policy, settings.strength, part)
     start = None
     if part is not None:
-        theta, law = part.point.theta, policy.widened(objective, part.point.law)
+        theta, law = part.point.theta, part.point.law
+        if law.share == 0.0:
+            law = policy.widened(objective, law)
     elif warm is None or policy.measures_start:  # a measured scale is the data's own, wherever coefficients begin
         # from alpha = 2 on the loss is convex and leaves no row aside: least squares is nearest to its optimum
         init = "ols" if not policy.learns and policy.alpha >= 2.0 else settings.init
@@ -62,7 +64,7 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
 
     if start is not None and policy.learns and policy.contamination != 0.0:
         plain = run(policy, theta, law)
-        point, history, reason = with_background(objective, policy, start, settings.seed, plain, run, walk)
+        point, history, reason = with_background(objective, policy, start, law, settings.seed, plain, run, walk)
         for iteration, record in enumerate(history):
             report(iteration, record, objective.dof)
     else:
