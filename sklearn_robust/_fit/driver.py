@@ -5,6 +5,7 @@ only for the last digits.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from sklearn_robust._rows.blocks import Rows
 
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
 _EPS = np.finfo(float).eps
-_PART_TOL = 1e-4
+_PART_TOL, _WALK_TOL = 1e-4, 1e-3
 # A gradient that is no longer one.
 _SENSELESS = 1e-3
 
@@ -60,10 +61,10 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
         return iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, _silent)
 
     def walk(policy, theta, law):
-        return _descend(objective, policy, IRLS(), theta, law, settings.max_iter, _PART_TOL, _silent)[0]
+        return _descend(objective, policy, IRLS(), theta, law, settings.max_iter, _WALK_TOL, _silent)[0]
 
     if start is not None and policy.learns and policy.contamination != 0.0:
-        plain = run(policy, theta, law)
+        plain = cache(lambda: run(policy, theta, law))
         point, history, reason = with_background(objective, policy, start, law, settings.seed, plain, run, walk)
         for iteration, record in enumerate(history):
             report(iteration, record, objective.dof)
