@@ -51,7 +51,7 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
     if held is None and likely is None:
         if objective.penalised or policy.at_floor(plain()[0].law):
             return plain()
-        if _slopes_scale(objective, plain()[0].theta, residuals) / start.scale <= _same_scale(n, q):
+        if _slopes_scale(objective, plain()[0].theta, residuals) / start.scale <= _near_scale(n, q):
             return plain()
     start = sharpened(objective, start, seed)
     residuals = objective.rows.residuals(start.theta)
@@ -97,12 +97,17 @@ def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
 
 def _chance(n: float, q: float) -> float:
     """What a background gains on clean data, hardly ever more."""
-    return 2.0 + 0.3 * float(np.log(n)) + 5.0 * q / n + 0.004 * n
+    return 1.1 + 0.45 * float(np.log(n)) + 4.0 * q / n + 0.004 * n
 
 
 def _same_scale(n: float, q: float) -> float:
     """By how much the robust scales of two good fits differ."""
     return 1.05 + q / n
+
+
+def _near_scale(n: float, q: float) -> float:
+    """By how much the robust scale of the plain fit of clean data exceeds the start's, hardly ever more."""
+    return 1.05 + 1.5 * q / n
 
 
 def _slopes_scale(objective: Objective, theta, reference) -> float:

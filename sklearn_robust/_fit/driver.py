@@ -58,7 +58,9 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
     penalised = objective.penalised
 
     def run(policy, theta, law):
-        return iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, _silent)
+        # with a background the way there was a walk from below alpha = 2
+        from_below = law.share > 0.0
+        return iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, _silent, from_below)
 
     def walk(policy, theta, law):
         return _descend(objective, policy, IRLS(), theta, law, settings.max_iter, _WALK_TOL, _silent)[0]
@@ -111,14 +113,17 @@ def _silent(iteration: int, record: Record, dof: float) -> None:
     """Report nothing."""
 
 
-def iterate(objective: Objective, policy, solver_class, theta, law: Law, max_iter: int, tol: float, report):
+def iterate(
+    objective: Objective, policy, solver_class, theta, law: Law, max_iter: int, tol: float, report, from_below=False
+):
     """Run a solver from (theta, law), and once more where the law may have another minimum: the lower one is kept.
 
-    Returns the last point, the history and the stop reason; report(k, record, S - d) is called for each record.
+    ``from_below`` tells that the way to (theta, law) has looked below alpha = 2. Returns the last point, the history
+    and the stop reason; report(k, record, S - d) is called for each record.
     """
     point, history, reason = _descend(objective, policy, solver_class(), theta, law, max_iter, tol, report)
     left = max_iter - len(history)  # iterations, of which the second start is one
-    from_below = any(record.law.alpha < 2.0 for record in history)
+    from_below = from_below or any(record.law.alpha < 2.0 for record in history)
     other = policy.other_basin(objective, point, from_below) if reason.converged and left > 0 else None
     if other is not None:
         there, further, reason_there = _descend(

@@ -20,7 +20,7 @@ from sklearn_robust._rows.subsets import refine_s, screen, subset_fits, weighted
 
 # Subsets drawn; sensitivity components, each of which makes three halves; candidates of either kind that take N_STEPS
 # steps, at most and where steps are dear; those of all that are iterated to the end.
-N_SUBSETS, N_COMPONENTS, N_KEPT, N_KEPT_DEAR, N_STEPS, N_REFINED = 50, 5, 12, 4, 2, 2
+N_SUBSETS, N_COMPONENTS, N_KEPT, N_KEPT_DEAR, N_STEPS, N_REFINED = 50, 5, 12, 4, 2, 3
 # What is dear: arithmetic of eliminations, of halves, of steps, which only many columns meet.
 _MOST_SUBSET_WORK, _MOST_HALF_WORK, _MOST_STEP_WORK, _CHEAP_WORK = 4e6, 1e8, 2e8, 1e5
 _SORTED_ROWS = 20_000
@@ -60,7 +60,7 @@ def s_estimate(objective: Objective, plain: Start, seed: int) -> Start:
     rows, q, n_coefs = objective.rows, len(objective.penalty), objective.n_coefs
     columns, y, weights = _sample(rows, _n_rows(q), rng).dense()
     near = _near_weights(columns, weights)
-    max_steps = _max_steps(len(y), q)
+    max_steps = _max_steps(len(y), q, 100)
     shares = near.sum() / weights.sum()
     candidates = np.vstack((_screened(columns, y, weights, near, n_coefs, rng), plain.theta))
     theta, _ = refine_s(columns, y, near, n_coefs * shares, candidates, max_steps, _ROUGH)
@@ -74,8 +74,8 @@ def _n_rows(q: int) -> int:
     return max(1000, 20 * q)
 
 
-def _max_steps(n_rows: int, q: int) -> int:
-    return int(np.clip(_MOST_STEP_WORK / (n_rows * q**2), 2, 100))
+def _max_steps(n_rows: int, q: int, most: int) -> int:
+    return int(np.clip(_MOST_STEP_WORK / (n_rows * q**2), 2, most))
 
 
 def sharpened(objective: Objective, start: Start, seed: int) -> Start:
@@ -84,7 +84,8 @@ def sharpened(objective: Objective, start: Start, seed: int) -> Start:
     if not start.rough:
         return start
     columns, y, weights = _sample(rows, _n_rows(q), np.random.default_rng(seed)).dense()
-    theta, scale = refine_s(columns, y, weights, objective.n_coefs, start.theta[None], _max_steps(len(y), q), _FINE)
+    max_steps = _max_steps(len(y), q, 2000)  # some minima are slow to come to
+    theta, scale = refine_s(columns, y, weights, objective.n_coefs, start.theta[None], max_steps, _FINE)
     theta = objective.inverse.project(theta)
     return Start(theta, scale if len(y) == len(rows) else rows.m_scale(theta, objective.n_coefs))
 
