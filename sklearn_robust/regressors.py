@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_robust import _checks
 from sklearn_robust._base import BaseRobustRegressor
@@ -120,6 +119,7 @@ class GeneralRobustRegressor(BaseRobustRegressor):
 
     _against_leverage = "Try AdaptiveRobustRegressor, or init='s' with alpha=-inf or a smaller efficiency"
     _learns = False
+    _learns_shape = False
 
     def __init__(
         self,
@@ -155,8 +155,7 @@ class GeneralRobustRegressor(BaseRobustRegressor):
             _checks.refuse("alpha", self.alpha, "a real number or ±inf", "2 is least squares, 1 Charbonnier, 0 Cauchy")
         if not _checks.is_auto(self.c):
             _checks.check_positive("c", self.c, "it is the scale of the residuals, in units of y", " or 'auto'")
-        if not (_checks.is_real(self.efficiency) and 0.0 < self.efficiency < 1.0):
-            _checks.refuse("efficiency", self.efficiency, "a number in (0, 1)", "0.95 is customary")
+        _checks.check_fraction("efficiency", self.efficiency, "0.95 is customary")
         super()._check_parameters()
 
     def _measures_scale(self) -> bool:
@@ -167,6 +166,9 @@ class GeneralRobustRegressor(BaseRobustRegressor):
         if _checks.is_auto(self.c):
             return Fixed(alpha, None, efficient_scale(alpha, float(self.efficiency)), self._floor(frame))
         return Fixed(alpha, frame.working_c(self.c), 1.0, 0.0)
+
+    def _clean_law(self) -> Law:
+        return Law(2.0, self.scale_)
 
     def _clean_scale(self, rows, result) -> float:
         robust = self.alpha < 2.0
@@ -228,6 +230,11 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
 
     _against_leverage = "Try contamination=0.1, or GeneralRobustRegressor(alpha=-2, init='s')"
     _learns = True
+
+    @property
+    def _learns_shape(self) -> bool:
+        low, high = self.alpha_bounds
+        return low < high
 
     def __init__(
         self,
@@ -307,14 +314,14 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         proba : ndarray of shape (n_samples,)
             Posterior probabilities under the fitted mixture; zeros where ``contamination_`` is 0.
         """
-        check_is_fitted(self)
-        y = _checks.check_target(y, type(self).__name__)
-        fitted = self.predict(X)
-        _checks.check_length("y", y, len(fitted))
-        residuals = y - fitted
-        noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
-        law = Law(self.alpha_, self.c_, self.contamination_, self._width)
-        return 1.0 - clean_probability(residuals / noise if noise.size else residuals, law.of_rows())
+        _, residuals, _ = self._residuals(X, y, noise_scale)
+        return 1.0 - clean_probability(residuals, self._law().of_rows())
+
+    def _law(self) -> Law:
+        return Law(self.alpha_, self.c_, self.contamination_, self._width)
+
+    def _clean_law(self) -> Law:
+        return Law(self.alpha_, self.c_)
 
     def _last_law(self, frame) -> Law:
         law = super()._last_law(frame)
