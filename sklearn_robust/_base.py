@@ -51,7 +51,6 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
 
     _against_leverage: str  # what to try
     _learns: bool  # whether c, and perhaps alpha, come from a likelihood
-    _learns_shape: bool  # whether alpha does
     fit_intercept: bool
     l2_regularization: float | str
     solver: str
@@ -245,9 +244,9 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         self.c_ = self._raw_c(frame, result.point.law.c)
         self._width = result.point.law.width * frame.c_unit
         self.scale_ = float(self._clean_scale(rows, result))
-        self._evidence = Evidence(
-            result.sandwich, frame, result.point.law.c, result.total, result.dof, self._learns, self._learns_shape
-        )
+        if result.sandwich is not None:
+            learns = self._learns, self._learns_shape()
+            self._evidence = Evidence(result.sandwich, frame, result.point.law.c, result.total, result.dof, *learns)
         self._history = [self._raw_record(frame, record, result.dof) for record in result.history]
         self.objective_ = self._history[-1][0][0]
         self.n_iter_ = result.n_iter

@@ -1,5 +1,6 @@
 """What a fitted model says of its uncertainty: checks what users pass and names the answers that inference computes."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,15 @@ class UncertaintyMixin:
     """Standard errors, intervals, tails and diagnostics of a fitted regressor."""
 
     _evidence: inference.Evidence
+    _clean_law: Callable[[], Law]
+    _column_names: Callable[[], list[str]]
+    _validated: Callable[..., np.ndarray]
+    fit_intercept: bool
+    coef_: np.ndarray
+    intercept_: float
+    alpha_: float
+    c_: float
+    scale_: float
 
     @property
     def covariance_(self) -> np.ndarray:
@@ -111,12 +121,12 @@ class UncertaintyMixin:
         """
         check_is_fitted(self)
         _checks.check_fraction("coverage", coverage, _CONFIDENCE)
-        X = self._validated(X, reset=False)
-        noise = _checks.check_row_numbers("noise_scale", noise_scale, len(X), positive=True)
-        errors = inference.fit_errors(self._evidence, X, noise)
+        rows = self._validated(X, reset=False)
+        noise = _checks.check_row_numbers("noise_scale", noise_scale, len(rows), positive=True)
+        errors = inference.fit_errors(self._evidence, rows, noise)
         half = inference.half_width(self._clean_law(), errors, coverage, self._evidence.dof)
         half = half * noise if noise.size else half
-        centre = X @ self.coef_ + self.intercept_
+        centre = rows @ self.coef_ + self.intercept_
         return np.column_stack((centre - half, centre + half))
 
     def log_density(self, X: ArrayLike, y: ArrayLike, noise_scale: ArrayLike | None = None) -> np.ndarray:
@@ -225,8 +235,7 @@ class UncertaintyMixin:
         _checks.check_choice(
             "cov_type", cov_type, inference.COV_TYPES, "'hc' is for noise whose variance differs between rows"
         )
-        covariance = inference.coef_covariance(self._evidence, cov_type)
-        return covariance
+        return inference.coef_covariance(self._evidence, cov_type)
 
     def _table(self, confidence: float, cov_type: str) -> "pd.DataFrame":
         """Estimate, standard error, z, p and limits of each coefficient."""

@@ -7,10 +7,10 @@ is free, and z_i the score of row i, minus the gradient of its cost there, the t
     "hc"      (S / (S - d))² H^-1 (Σ s z z') H^-1       noise of any law, its variance different from row to row
 
 where alpha is learned. The factor is the jackknife's, 1 / (1 - leverage)², at the mean leverage. Where alpha is held
-the law of the noise is another than that of the loss, and "model" is H^-1 (Σ s psi² / (S - d)) / (Σ s psi' / S): noise of
-any one law. Where c is held as well, "hc" is without the factor. At alpha = 2 "model" is the covariance of least squares.
-With a ridge penalty, which H then holds, "model" is the covariance of the posterior for a prior Normal(0, c² / lambda) of
-the slopes, and "hc" that of the estimate around its own mean.
+the law of the noise is another than that of the loss, and "model" is H^-1 (Σ s psi² / (S - d)) / (Σ s psi' / S): noise
+of any one law. Where c is held as well, "hc" is without the factor. At alpha = 2 "model" is the covariance of least
+squares. With a ridge penalty, which H then holds, "model" is the covariance of the posterior for a prior
+Normal(0, c² / lambda) of the slopes, and "hc" that of the estimate around its own mean.
 
 Sources: P. J. Huber, The behavior of maximum likelihood estimates under nonstandard conditions (1967); C. Croux, G.
 Dhaene, D. Hoorelbeke, Robust standard errors for robust estimators (2003), for "hc" of a held loss, as in lmrob;

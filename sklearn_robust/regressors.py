@@ -119,7 +119,6 @@ class GeneralRobustRegressor(BaseRobustRegressor):
 
     _against_leverage = "Try AdaptiveRobustRegressor, or init='s' with alpha=-inf or a smaller efficiency"
     _learns = False
-    _learns_shape = False
 
     def __init__(
         self,
@@ -160,6 +159,9 @@ class GeneralRobustRegressor(BaseRobustRegressor):
 
     def _measures_scale(self) -> bool:
         return _checks.is_auto(self.c)
+
+    def _learns_shape(self) -> bool:
+        return False
 
     def _policy(self, frame) -> Fixed:
         alpha = float(self.alpha)
@@ -231,11 +233,6 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
     _against_leverage = "Try contamination=0.1, or GeneralRobustRegressor(alpha=-2, init='s')"
     _learns = True
 
-    @property
-    def _learns_shape(self) -> bool:
-        low, high = self.alpha_bounds
-        return low < high
-
     def __init__(
         self,
         *,
@@ -288,6 +285,9 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
 
     def _measures_scale(self) -> bool:
         return True
+
+    def _learns_shape(self) -> bool:
+        return self.alpha_bounds[0] < self.alpha_bounds[1]
 
     def _policy(self, frame) -> Learned:
         low, high = map(float, self.alpha_bounds)

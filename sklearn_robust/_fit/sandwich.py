@@ -1,7 +1,8 @@
 """The Hessian of the fit and the gram of the rows' scores at its end: bread and meat of the covariance.
 
 Both are in (theta / c, log c, alpha, logit share), the law only where it is free to move. After Newton's steps the
-Hessian is there already, and the meat is one more pass; where rows are many, both come from a random part of them.
+Hessian is there already, and the meat is one more pass; where rows are many, both come from a random part of them, but
+for the Hessian at alpha = 2, which is known from all.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from sklearn_robust._fit.objective import Objective, Point
 from sklearn_robust._fit.start import spread_index
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
-from sklearn_robust._rows.sums import CURVATURE, FITTED, FITTED_SQUARES, ONES, PULLS, WEIGHTS
+from sklearn_robust._rows.sums import CURVATURE, FITTED, FITTED_SQUARES, ONES, PULLS, SQUARES, WEIGHTS
 
 # The part has at least so many entries, rows a coefficient, and this fraction of the rows.
 _FEW_ENTRIES, _ROWS_A_COEFFICIENT, _PARTS = 2**17, 50, 80
@@ -51,8 +52,9 @@ def sandwich(objective: Objective, policy, point: Point, seed: int) -> Sandwich:
         curved, scale = rows.sweep(theta, law.of_rows(), cpu.HESSIAN, learn_shape)[0], factor
     bread = np.zeros((q + 3, q + 3))
     bread[:q, :q] = scale * curved.gram + np.diag(objective.penalty)
-    bread[q:, :q] = scale * curved.cross
-    bread[:q, q:] = bread[q:, :q].T
+    if not objective.penalised:  # with a penalty the law has an objective of its own
+        bread[q:, :q] = scale * curved.cross
+        bread[:q, q:] = bread[q:, :q].T
     if free:
         turn = np.linalg.inv(policy.turned(law, free, *np.eye(3)))
         bread[q:, q:] = turn @ policy.hessian(objective, point.sums.scalars, law, free) @ turn.T
@@ -67,6 +69,8 @@ def sandwich(objective: Objective, policy, point: Point, seed: int) -> Sandwich:
     explained = means[FITTED_SQUARES] - (means[FITTED] ** 2 / means[ONES] if means[ONES] > 0.0 else 0.0)
     pick = np.ix_(kept, kept)
     curvature, pull, weight = map(float, means[[CURVATURE, PULLS, WEIGHTS]])
+    if law.alpha == 2.0 and law.share == 0.0:  # known from all rows
+        pull = float(point.sums.scalars[SQUARES]) / objective.total
     return Sandwich(bread[pick], meat[pick], free, basis, determined, curvature, pull, weight, float(explained))
 
 
