@@ -245,7 +245,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         self._width = result.point.law.width * frame.c_unit
         self.scale_ = float(self._clean_scale(rows, result))
         if result.sandwich is not None:
-            learns = self._learns, self._learns_shape()
+            learns = self._learns, self._learned_shape()
             self._evidence = Evidence(result.sandwich, frame, result.point.law.c, result.total, result.dof, *learns)
         self._history = [self._raw_record(frame, record, result.dof) for record in result.history]
         self.objective_ = self._history[-1][0][0]

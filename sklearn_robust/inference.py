@@ -6,11 +6,14 @@ is free, and z_i the score of row i, minus the gradient of its cost there, the t
     "model"   H^-1                                      the law of the noise is the fitted one
     "hc"      (S / (S - d))² H^-1 (Σ s z z') H^-1       noise of any law, its variance different from row to row
 
-where alpha is learned. The factor is the jackknife's, 1 / (1 - leverage)², at the mean leverage. Where alpha is held
-the law of the noise is another than that of the loss, and "model" is H^-1 (Σ s psi² / (S - d)) / (Σ s psi' / S): noise
-of any one law. Where c is held as well, "hc" is without the factor. At alpha = 2 "model" is the covariance of least
-squares. With a ridge penalty, which H then holds, "model" is the covariance of the posterior for a prior
-Normal(0, c² / lambda) of the slopes, and "hc" that of the estimate around its own mean.
+where alpha is learned. The factor is the jackknife's, 1 / (1 - leverage)², at the mean leverage. Where alpha is held,
+or at its lower bound, the noise has another law than the loss, and "model", for noise of any one law, is
+
+    H^-1 (Σ s psi² / (S - d)) / (Σ s psi' / S).
+
+Where c is held as well, "hc" is without the factor. At alpha = 2 "model" is the covariance of least squares. With a
+ridge penalty, which H then holds, "model" is the covariance of the posterior for a prior Normal(0, c² / lambda) of the slopes,
+and "hc" that of the estimate around its own mean.
 
 Sources: P. J. Huber, The behavior of maximum likelihood estimates under nonstandard conditions (1967); C. Croux, G.
 Dhaene, D. Hoorelbeke, Robust standard errors for robust estimators (2003), for "hc" of a held loss, as in lmrob;
@@ -47,8 +50,8 @@ class Evidence:
     c: float
     total: float
     dof: float
-    learns_scale: bool
-    learns_shape: bool
+    learned_scale: bool
+    learned_shape: bool
 
     @cached_property
     def inverse(self) -> np.ndarray:
@@ -110,8 +113,8 @@ def joint_covariance(evidence: Evidence, cov_type: str) -> np.ndarray:
     """Return the covariance (m, m) of theta / c in working units and the free of log c, alpha and the logit share."""
     inverse = evidence.inverse
     if cov_type == "model":
-        return inverse if evidence.learns_shape else inverse * evidence.one_law
-    factor = evidence.total / evidence.dof if evidence.learns_scale else 1.0
+        return inverse if evidence.learned_shape else inverse * evidence.one_law
+    factor = evidence.total / evidence.dof if evidence.learned_scale else 1.0
     size = int(np.isfinite(inverse[0]).sum())
     out = inverse.copy()
     bread = factor * inverse[:size, :size]
@@ -175,7 +178,7 @@ def tail_probability(law: Law, residuals) -> np.ndarray:
     sizes = np.abs(residuals)
     if law.c == 0.0:
         return np.where(sizes > 0.0, 0.0, 1.0)
-    return 2.0 * general_robust.sf(sizes / law.c, law.alpha)
+    return np.minimum(2.0 * general_robust.sf(sizes / law.c, law.alpha), 1.0)
 
 
 def log_density(law: Law, residuals, noise=NONE) -> np.ndarray:

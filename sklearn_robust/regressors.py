@@ -46,6 +46,10 @@ coef_ : ndarray of shape (n_features,)
         Scale of the loss, in units of y.
     scale_ : float
         Gaussian-consistent scale of the residuals of clean rows, in units of y.
+    covariance_ : ndarray of shape (n_coefs, n_coefs)
+        Covariance of the coefficients, intercept first, for noise of one law; nan where the rows do not determine them.
+    robust_r2_ : float
+        Share of the variance of clean rows that the fit explains.
     weights_ : ndarray of shape (n_samples,)
         Weight that the loss gives each row: in [0, 1] for alpha <= 2, near 0 for outliers.
     objective_ : float
@@ -160,7 +164,7 @@ class GeneralRobustRegressor(BaseRobustRegressor):
     def _measures_scale(self) -> bool:
         return _checks.is_auto(self.c)
 
-    def _learns_shape(self) -> bool:
+    def _learned_shape(self) -> bool:
         return False
 
     def _policy(self, frame) -> Fixed:
@@ -286,8 +290,9 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
     def _measures_scale(self) -> bool:
         return True
 
-    def _learns_shape(self) -> bool:
-        return self.alpha_bounds[0] < self.alpha_bounds[1]
+    def _learned_shape(self) -> bool:
+        low, high = self.alpha_bounds  # at the lower one the tails may be heavier than the law's
+        return low < high and low < self.alpha_
 
     def _policy(self, frame) -> Learned:
         low, high = map(float, self.alpha_bounds)

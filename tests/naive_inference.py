@@ -75,7 +75,7 @@ def covariance(model, X, y, cov_type, s=None, v=None, l2=0.0):
     dof = total - naive_fit.degrees_of_freedom(X, s, v, model.fit_intercept, l2)
     if cov_type == "hc":
         return (total / dof if hasattr(model, "contamination_") else 1.0) ** 2 * inverse @ meat @ inverse
-    if free_law(model) and model.alpha_bounds[0] < model.alpha_bounds[1]:
+    if free_law(model) and model.alpha_bounds[0] < min(model.alpha_, model.alpha_bounds[1]):
         return inverse
     r = naive_fit.residuals(model, X, y, v)
     law = model.alpha_, model.c_

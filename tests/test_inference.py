@@ -8,7 +8,7 @@ import naive_inference
 import numpy as np
 import pandas as pd
 import pytest
-from problems import both, gaussian, ignored, make_data, of_size, outliers, row_numbers, student
+from problems import both, cauchy, gaussian, ignored, make_data, of_size, outliers, row_numbers, student
 from scipy import stats
 
 from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor
@@ -42,6 +42,7 @@ MODELS = [
     (AdaptiveRobustRegressor(tol=1e-11), one_sided, 0.0),
     (AdaptiveRobustRegressor(tol=1e-11, fit_intercept=False), student, 0.0),
     (AdaptiveRobustRegressor(tol=1e-11, alpha_bounds=(1.0, 1.0), contamination=0.0), gaussian, 0.0),
+    (AdaptiveRobustRegressor(tol=1e-11, alpha_bounds=(1.2, 2.0), contamination=0.0), cauchy, 0.0),
     (AdaptiveRobustRegressor(tol=1e-11, solver="lbfgs", contamination=0.0), student, 0.0),
     (AdaptiveRobustRegressor(tol=1e-11, l2_regularization=5.0), gaussian, 5.0),
     (GeneralRobustRegressor(tol=1e-11), student, 0.0),
