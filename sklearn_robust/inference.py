@@ -12,8 +12,8 @@ or at its lower bound, the noise has another law than the loss, and "model", for
     H^-1 (Σ s psi² / (S - d)) / (Σ s psi' / S).
 
 Where c is held as well, "hc" is without the factor. At alpha = 2 "model" is the covariance of least squares. With a
-ridge penalty, which H then holds, "model" is the covariance of the posterior for a prior Normal(0, c² / lambda) of the slopes,
-and "hc" that of the estimate around its own mean.
+ridge penalty, which H then holds, "model" is the covariance of the posterior for a prior Normal(0, c² / lambda) of the
+slopes, and "hc" that of the estimate around its own mean.
 
 Sources: P. J. Huber, The behavior of maximum likelihood estimates under nonstandard conditions (1967); C. Croux, G.
 Dhaene, D. Hoorelbeke, Robust standard errors for robust estimators (2003), for "hc" of a held loss, as in lmrob;
