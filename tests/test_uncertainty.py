@@ -108,7 +108,7 @@ def test_p_values_of_heavy_tails_and_next_to_a_background():
     mixed = AdaptiveRobustRegressor().fit(rows, y)
     assert mixed.contamination_ > 0.1
     p, outlying = mixed.outlier_pvalue(rows, y), mixed.outlier_proba(rows, y) > 0.5
-    assert p[outlying].max() < 1e-3
+    assert p[outlying].max() < 0.005
     assert p[~outlying].min() > 1e-5
 
 
