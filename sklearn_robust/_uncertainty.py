@@ -45,7 +45,8 @@ class UncertaintyMixin:
     def robust_r2_(self) -> float:
         """Share of the variance of clean rows that the fit explains: at alpha = 2 the usual R² of the training rows."""
         check_is_fitted(self)
-        return inference.r_squared(self._evidence, self.scale_)
+        with np.errstate(all="ignore"):
+            return inference.r_squared(self._evidence, self.scale_)
 
     def conf_int(self, confidence: float = 0.95, cov_type: str = "model") -> "pd.DataFrame":
         """Confidence intervals of the coefficients.
@@ -123,11 +124,12 @@ class UncertaintyMixin:
         _checks.check_fraction("coverage", coverage, _CONFIDENCE)
         rows = self._validated(X, reset=False)
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(rows), positive=True)
-        errors = inference.fit_errors(self._evidence, rows, noise)
-        half = inference.half_width(self._clean_law(), errors, coverage, self._evidence.dof)
-        half = half * noise if noise.size else half
-        centre = rows @ self.coef_ + self.intercept_
-        return np.column_stack((centre - half, centre + half))
+        with np.errstate(all="ignore"):
+            errors = inference.fit_errors(self._evidence, rows, noise)
+            half = inference.half_width(self._clean_law(), errors, coverage, self._evidence.dof)
+            half = half * noise if noise.size else half
+            centre = rows @ self.coef_ + self.intercept_
+            return np.column_stack((centre - half, centre + half))
 
     def log_density(self, X: ArrayLike, y: ArrayLike, noise_scale: ArrayLike | None = None) -> np.ndarray:
         """Log density of targets under the fitted law, the mixture where there is a background.
@@ -158,7 +160,8 @@ class UncertaintyMixin:
                 "AdaptiveRobustRegressor."
             )
         _, residuals, noise = self._residuals(X, y, noise_scale)
-        return inference.log_density(self._law(), residuals, noise)
+        with np.errstate(all="ignore"):
+            return inference.log_density(self._law(), residuals, noise)
 
     def outlier_pvalue(self, X: ArrayLike, y: ArrayLike, noise_scale: ArrayLike | None = None) -> np.ndarray:
         """How probable a residual at least as large is for a clean row.
@@ -178,7 +181,8 @@ class UncertaintyMixin:
             Two-sided tail probabilities under the law of clean rows, uniform in [0, 1] for these.
         """
         _, residuals, _ = self._residuals(X, y, noise_scale)
-        return inference.tail_probability(self._clean_law(), residuals)
+        with np.errstate(all="ignore"):
+            return inference.tail_probability(self._clean_law(), residuals)
 
     def influence(self, X: ArrayLike, y: ArrayLike, noise_scale: ArrayLike | None = None) -> "pd.DataFrame":
         """What single rows do to the fit, and what it does to them.
@@ -223,31 +227,37 @@ class UncertaintyMixin:
         X = self._validated(X, reset=False)
         _checks.check_length("y", y, len(X))
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
-        residuals = y - (X @ self.coef_ + self.intercept_)
-        return X, residuals / noise if noise.size else residuals, noise
+        with np.errstate(all="ignore"):
+            residuals = y - (X @ self.coef_ + self.intercept_)
+            return X, residuals / noise if noise.size else residuals, noise
 
     def _law(self) -> Law:
         """The law of a row, in raw units."""
         return Law(self.alpha_, self.c_)
 
-    def _covariance(self, cov_type: str) -> np.ndarray:
+    def _checked(self, cov_type: str) -> str:
         check_is_fitted(self)
-        _checks.check_choice(
-            "cov_type", cov_type, inference.COV_TYPES, "'hc' is for noise whose variance differs between rows"
-        )
-        return inference.coef_covariance(self._evidence, cov_type)
+        remedy = "'hc' is for noise whose variance differs between rows"
+        _checks.check_choice("cov_type", cov_type, inference.COV_TYPES, remedy)
+        return cov_type
+
+    def _covariance(self, cov_type: str) -> np.ndarray:
+        cov_type = self._checked(cov_type)
+        with np.errstate(all="ignore"):  # in extreme units it overflows
+            return inference.coef_covariance(self._evidence, cov_type)
 
     def _table(self, confidence: float, cov_type: str) -> "pd.DataFrame":
         """Estimate, standard error, z, p and limits of each coefficient."""
         import pandas as pd
 
-        errors = np.sqrt(self._covariance(cov_type).diagonal())
+        cov_type = self._checked(cov_type)
         intercept = bool(self.fit_intercept)
         estimates = np.concatenate(([self.intercept_] * intercept, self.coef_))
         dof = self._evidence.dof
         with np.errstate(all="ignore"):
+            errors = inference.coef_errors(self._evidence, cov_type)
             statistics = estimates / errors
-        half = inference.student_quantile(confidence, dof) * errors
+            half = inference.student_quantile(confidence, dof) * errors
         columns = {
             "estimate": estimates,
             "standard error": errors,
@@ -262,9 +272,9 @@ class UncertaintyMixin:
         """Estimate and standard error of alpha, log c and the share of outliers."""
         import pandas as pd
 
-        log_c, alpha, logit_share = inference.law_errors(self._evidence, cov_type)
         share = getattr(self, "contamination_", 0.0)
-        with np.errstate(divide="ignore"):
+        with np.errstate(all="ignore"):
+            log_c, alpha, logit_share = inference.law_errors(self._evidence, cov_type)
             estimates = [self.alpha_, float(np.log(self.c_)), share]
         errors = [alpha, log_c, logit_share * share * (1.0 - share)]
         return pd.DataFrame(

@@ -96,6 +96,8 @@ class Evidence:
 
 def _inverse(matrix) -> np.ndarray | None:
     """Invert a positive definite matrix; None for others."""
+    if not len(matrix):
+        return matrix
     diagonal = matrix.diagonal()
     if not (np.isfinite(matrix).all() and (diagonal > 0.0).all()):
         return None
@@ -130,6 +132,16 @@ def coef_covariance(evidence: Evidence, cov_type: str) -> np.ndarray:
     lost = ~evidence.sandwich.determined
     covariance[lost], covariance[:, lost] = np.nan, np.nan
     return covariance
+
+
+def coef_errors(evidence: Evidence, cov_type: str) -> np.ndarray:
+    """Return the standard errors (q,) of the coefficients; also where their squares would overflow."""
+    q = evidence.frame.n_coefs
+    to_raw = evidence.frame.to_raw_matrix()
+    size = np.abs(to_raw).max(axis=1)
+    rows = to_raw / np.where(size > 0.0, size, 1.0)[:, None]
+    squares = np.einsum("ij,jk,ik->i", rows, joint_covariance(evidence, cov_type)[:q, :q], rows)
+    return np.where(evidence.sandwich.determined, np.sqrt(np.maximum(squares, 0.0)) * evidence.c * size, np.nan)
 
 
 def law_errors(evidence: Evidence, cov_type: str) -> tuple[float, float, float]:
@@ -183,11 +195,10 @@ def tail_probability(law: Law, residuals) -> np.ndarray:
 
 def log_density(law: Law, residuals, noise=NONE) -> np.ndarray:
     """Return the log density (n,) at residuals in units of the noise scales, of the mixture where there is one."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if law.c == 0.0:
-            value = np.where(residuals == 0.0, np.inf, -np.inf)
-        else:
-            value = -rho(residuals, law.alpha, law.c) - log_partition(law.alpha) - np.log(law.c)
+    if law.c == 0.0:
+        value = np.where(residuals == 0.0, np.inf, -np.inf)
+    else:
+        value = -rho(residuals, law.alpha, law.c) - log_partition(law.alpha) - np.log(law.c)
     if law.share > 0.0:
         value = np.logaddexp(np.log1p(-law.share) + value, np.log(law.share) - np.log(law.width))
     return value - np.log(noise) if noise.size else value

@@ -17,8 +17,8 @@ from sklearn_robust._rows.sums import CURVATURE, FITTED, FITTED_SQUARES, ONES, P
 
 # The part has at least so many entries, rows a coefficient, and this fraction of the rows.
 _FEW_ENTRIES, _ROWS_A_COEFFICIENT, _PARTS = 2**17, 50, 80
-# So many rows of equal leverage are enough to say how a column spreads.
-_ENOUGH_ROWS = 500.0
+# So many rows of equal leverage are enough to say how a column spreads: every fourth is counted.
+_ENOUGH_ROWS, _STRIDE = 500.0, 4
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def sandwich(objective: Objective, policy, point: Point, seed: int) -> Sandwich:
         bread[q:, :q] = scale * curved.cross
         bread[:q, q:] = bread[q:, :q].T
     if free:
-        turn = np.linalg.inv(policy.turned(law, free, *np.eye(3)))
+        turn = np.eye(3)  # from (kappa, alpha, logit share)
+        turn[1, 0] = -policy.turned(law, free, 1.0, 0.0, 0.0)[1]
         bread[q:, q:] = turn @ policy.hessian(objective, point.sums.scalars, law, free) @ turn.T
     sums = rows.sweep(theta, law.of_rows(), cpu.MEAT, learn_shape)[0]
     meat = factor * (sums.gram - np.outer(sums.score, sums.score) / rows.total_weight)
@@ -81,8 +82,9 @@ def _enough(rows: Rows, seed: int) -> Rows:
     if 2 * size > n:
         return rows
     part = rows.take(spread_index(n, size, np.random.default_rng(seed)))
-    squares = part.X - part.X.mean(axis=0)
+    sample = part.X[::_STRIDE]
+    squares = sample - sample.mean(axis=0)
     squares *= squares
     total, leverage = squares.sum(axis=0), np.einsum("ij,ij->j", squares, squares)
-    enough = (total > 0.0) & (total * total >= _ENOUGH_ROWS * leverage) | np.isinf(rows.frame.scale)
+    enough = (total > 0.0) & (total * total >= _ENOUGH_ROWS / _STRIDE * leverage) | np.isinf(rows.frame.scale)
     return part if enough.all() else rows
