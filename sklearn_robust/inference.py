@@ -222,5 +222,5 @@ def influence(evidence: Evidence, X, residuals, weights, noise=NONE) -> dict[str
 def r_squared(evidence: Evidence, scale: float) -> float:
     """Return the share of the variance of clean rows that the fit explains; at alpha = 2 the usual one."""
     sandwich = evidence.sandwich
-    left = (scale / evidence.frame.c_unit) ** 2 * sandwich.weight * (evidence.dof / evidence.total)
-    return sandwich.explained / (sandwich.explained + left) if left > 0.0 else float("nan")
+    left = np.square(scale / evidence.frame.c_unit) * sandwich.weight * (evidence.dof / evidence.total)
+    return float(sandwich.explained / (sandwich.explained + left)) if left > 0.0 else float("nan")
