@@ -18,6 +18,8 @@ from sklearn_robust._fit.objective import Law
 from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import NONE, Frame
+from sklearn_robust._uncertainty import UncertaintyMixin
+from sklearn_robust.inference import Evidence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,11 +46,11 @@ def _seed(random_state) -> int:
     return int(check_random_state(random_state).randint(2**31))
 
 
-class BaseRobustRegressor(RegressorMixin, BaseEstimator):
+class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
     """What both estimators share; a child says which law it holds or learns."""
 
     _against_leverage: str  # what to try
-    _learns: bool  # whether alpha and c come from a likelihood
+    _learns: bool  # whether c, and perhaps alpha, come from a likelihood
     fit_intercept: bool
     l2_regularization: float | str
     solver: str
@@ -140,7 +142,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         import pandas as pd
 
-        names = getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)])
+        names = self._column_names()
         table = pd.DataFrame(
             [row for row, _ in self._history], columns=["objective", "alpha", "c", "share", "gradient"]
         )
@@ -149,6 +151,9 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
             columns = ["intercept", *(f"coef_{name}" for name in names)]
         coefs = pd.DataFrame([coef for _, coef in self._history], columns=columns)
         return pd.concat([table, coefs], axis=1)
+
+    def _column_names(self) -> list[str]:
+        return list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)]))
 
     def _validated(self, X, reset: bool) -> np.ndarray:
         with _checks.naming("X"):
@@ -239,6 +244,9 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         self.c_ = self._raw_c(frame, result.point.law.c)
         self._width = result.point.law.width * frame.c_unit
         self.scale_ = float(self._clean_scale(rows, result))
+        if result.sandwich is not None:
+            learns = self._learns, self._learned_shape()
+            self._evidence = Evidence(result.sandwich, frame, result.point.law.c, result.total, result.dof, *learns)
         self._history = [self._raw_record(frame, record, result.dof) for record in result.history]
         self.objective_ = self._history[-1][0][0]
         self.n_iter_ = result.n_iter

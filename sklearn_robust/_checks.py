@@ -33,6 +33,12 @@ def check_positive(name: str, value, remedy: str, alternative: str = "") -> None
         refuse(name, value, "a positive finite number" + alternative, remedy)
 
 
+def check_fraction(name: str, value, remedy: str) -> None:
+    """A number in (0, 1)."""
+    if not (is_real(value) and 0.0 < value < 1.0):
+        refuse(name, value, "a number in (0, 1)", remedy)
+
+
 def check_choice(name: str, value, choices: tuple[str, ...], remedy: str) -> None:
     """One of a few words."""
     if not (isinstance(value, str) and value in choices):

@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_robust import _checks
 from sklearn_robust._base import BaseRobustRegressor
@@ -47,6 +46,10 @@ coef_ : ndarray of shape (n_features,)
         Scale of the loss, in units of y.
     scale_ : float
         Gaussian-consistent scale of the residuals of clean rows, in units of y.
+    covariance_ : ndarray of shape (n_coefs, n_coefs)
+        Covariance of the coefficients, intercept first, for noise of one law; nan where the rows do not determine them.
+    robust_r2_ : float
+        Share of the variance of clean rows that the fit explains.
     weights_ : ndarray of shape (n_samples,)
         Weight that the loss gives each row: in [0, 1] for alpha <= 2, near 0 for outliers.
     objective_ : float
@@ -155,18 +158,23 @@ class GeneralRobustRegressor(BaseRobustRegressor):
             _checks.refuse("alpha", self.alpha, "a real number or ±inf", "2 is least squares, 1 Charbonnier, 0 Cauchy")
         if not _checks.is_auto(self.c):
             _checks.check_positive("c", self.c, "it is the scale of the residuals, in units of y", " or 'auto'")
-        if not (_checks.is_real(self.efficiency) and 0.0 < self.efficiency < 1.0):
-            _checks.refuse("efficiency", self.efficiency, "a number in (0, 1)", "0.95 is customary")
+        _checks.check_fraction("efficiency", self.efficiency, "0.95 is customary")
         super()._check_parameters()
 
     def _measures_scale(self) -> bool:
         return _checks.is_auto(self.c)
+
+    def _learned_shape(self) -> bool:
+        return False
 
     def _policy(self, frame) -> Fixed:
         alpha = float(self.alpha)
         if _checks.is_auto(self.c):
             return Fixed(alpha, None, efficient_scale(alpha, float(self.efficiency)), self._floor(frame))
         return Fixed(alpha, frame.working_c(self.c), 1.0, 0.0)
+
+    def _clean_law(self) -> Law:
+        return Law(2.0, self.scale_)
 
     def _clean_scale(self, rows, result) -> float:
         robust = self.alpha < 2.0
@@ -282,6 +290,10 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
     def _measures_scale(self) -> bool:
         return True
 
+    def _learned_shape(self) -> bool:
+        low, high = self.alpha_bounds  # at the lower one the tails may be heavier than the law's
+        return low < high and low < self.alpha_
+
     def _policy(self, frame) -> Learned:
         low, high = map(float, self.alpha_bounds)
         share = None if _checks.is_auto(self.contamination) else float(self.contamination)
@@ -307,14 +319,14 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         proba : ndarray of shape (n_samples,)
             Posterior probabilities under the fitted mixture; zeros where ``contamination_`` is 0.
         """
-        check_is_fitted(self)
-        y = _checks.check_target(y, type(self).__name__)
-        fitted = self.predict(X)
-        _checks.check_length("y", y, len(fitted))
-        residuals = y - fitted
-        noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
-        law = Law(self.alpha_, self.c_, self.contamination_, self._width)
-        return 1.0 - clean_probability(residuals / noise if noise.size else residuals, law.of_rows())
+        _, residuals, _ = self._residuals(X, y, noise_scale)
+        return 1.0 - clean_probability(residuals, self._law().of_rows())
+
+    def _law(self) -> Law:
+        return Law(self.alpha_, self.c_, self.contamination_, self._width)
+
+    def _clean_law(self) -> Law:
+        return Law(self.alpha_, self.c_)
 
     def _last_law(self, frame) -> Law:
         law = super()._last_law(frame)

@@ -5,6 +5,7 @@ only for the last digits.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from sklearn_robust._fit.newton import Newton
 from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.ridge import Inverse, residual_dof
+from sklearn_robust._fit.sandwich import sandwich
 from sklearn_robust._fit.start import find_start, spread_index
 from sklearn_robust._rows.blocks import Rows
 
@@ -40,6 +42,11 @@ class Settings(NamedTuple):
 
 def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | None, report: Callable) -> FitResult:
     """Fit rows from a start of its own, or from warm (theta, law)."""
+    objective, result = _fit(rows, policy, settings, warm, report)
+    return replace(result, sandwich=sandwich(objective, policy, result.point, settings.seed))
+
+
+def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> tuple[Objective, FitResult]:
     part = _fit_part(rows, policy, settings) if warm is None and policy.learns else None
     objective = _objective(rows, policy, settings.strength, part)
     start = None
@@ -79,7 +86,7 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
     elif reason is StopReason.PRECISION and history[-1].gradient > _SENSELESS:
         reason = StopReason.EXACT  # the scale itself is a rounding error
     ruled = part.ruled if part is not None else start is not None and is_ruled(objective, start, point)
-    return FitResult(point, history, reason, objective.total, objective.dof, objective.inverse, ruled)
+    return objective, FitResult(point, history, reason, objective.total, objective.dof, objective.inverse, ruled)
 
 
 def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
@@ -90,7 +97,7 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
     size = int(min(max(5000, 60 * q, n / 40), n / 20))
     part = rows.take(spread_index(n, size, np.random.default_rng(settings.seed)))
     coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL, strength=settings.strength * size / n)
-    return fit(part, policy, coarse, None, _silent)
+    return _fit(part, policy, coarse, None, _silent)[1]
 
 
 def _objective(rows: Rows, policy, strength: float, part: FitResult | None) -> Objective:

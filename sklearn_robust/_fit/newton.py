@@ -6,6 +6,8 @@ where that does not help, or the Hessian is indefinite, IRLS takes the step. At 
 With a ridge penalty the law has an objective of its own, and moves after the coefficients.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from sklearn_robust._fit.irls import IRLS
@@ -47,12 +49,16 @@ class Newton:
         """The next coefficients and law."""
         if point.law.alpha == 2.0 and point.law.share == 0.0:
             self._model = None
-            if self._least_squares is None:  # at alpha = 2 the Hessian holds the gram of the sample weights
-                if point.want != cpu.HESSIAN:
-                    point = objective.at(point.theta, point.law, cpu.HESSIAN)
-                self._least_squares = Inverse.of(point.sums.gram, objective.penalty)
+            if point.want != cpu.HESSIAN:
+                point = objective.at(point.theta, point.law, cpu.HESSIAN)
+            gram = point.sums.gram
+            if self._least_squares is None:
+                self._least_squares = Inverse.of(gram, objective.penalty)
             theta = point.theta - point.law.c * (self._least_squares @ point.gradient)
             following = objective.at(theta, point.law, cpu.SCORE)
+            # at alpha = 2 the Hessian is the gram of the sample weights, wherever: so it is known here too
+            sums = replace(following.sums, gram=gram, cross=np.outer((2.0, 0.0, 0.0), following.sums.score))
+            following = replace(following, want=cpu.HESSIAN, sums=sums)
             return objective.with_scale(following, policy.least_squares_c(objective, following.sums.scalars, point.law))
         apart = policy.learns and objective.penalised
         free = () if apart else policy.free(objective, point.sums.scalars, point.law)

@@ -8,6 +8,7 @@ import numpy as np
 
 from sklearn_robust._fit.objective import Law, Point
 from sklearn_robust._fit.ridge import Inverse
+from sklearn_robust._fit.sandwich import Sandwich
 
 
 class StopReason(Enum):
@@ -41,7 +42,8 @@ class Record(NamedTuple):
 class FitResult:
     """The last point, how it was reached, S, S - d, and (X'SX + P)^-1 (of a part of the rows, where they are many).
 
-    ``ruled`` tells whether outliers of high leverage seem to have drawn the fit away from its start.
+    ``ruled`` tells whether outliers of high leverage seem to have drawn the fit away from its start; the sandwich is
+    what inference needs.
     """
 
     point: Point
@@ -51,6 +53,7 @@ class FitResult:
     dof: float
     inverse: Inverse
     ruled: bool
+    sandwich: Sandwich | None = None
 
     @property
     def n_iter(self) -> int:

@@ -92,7 +92,8 @@ class Rows:
                 scalars, score, cross, gram,
             )  # fmt: skip
 
-        return self._map_sum(task, theta.size if want != cpu.RESIDUALS else 0)
+        extra = {cpu.RESIDUALS: -theta.size, cpu.MEAT: N_CROSS}
+        return self._map_sum(task, theta.size + extra.get(want, 0))
 
     def sweep(self, theta, law: RowLaw, want: int, learn_shape: bool = False) -> tuple[Sums, np.ndarray]:
         """One pass over X, at coefficients theta (q,) in working units: the sums, and the loss's weights (n,)."""

@@ -81,6 +81,23 @@ class Frame:
             return theta
         return np.concatenate(([(intercept - self.y_center + coef @ self.center) / self.y_scale], theta))
 
+    def to_raw_matrix(self) -> np.ndarray:
+        """The derivative (q, q) of the coefficients in raw units, intercept first, in theta."""
+        k = int(self.fit_intercept)
+        slopes = self.y_scale / self.scale
+        matrix = np.diag(np.concatenate((np.full(k, self.y_scale), slopes)))
+        if k:
+            matrix[0, 1:] = -slopes * self.center
+        return matrix
+
+    def design(self, X, noise=NONE) -> np.ndarray:
+        """Rows X (n, p) of the design in working units (n, q), divided by the noise scales (n,), given in raw units."""
+        k = int(self.fit_intercept)
+        design = np.ones((len(X), self.n_coefs))
+        np.divide(X - self.center, self.scale, out=design[:, k:])
+        design *= self.noise_unit / noise[:, None] if noise.size else self.noise_unit
+        return design
+
     def penalty(self, strength: float) -> np.ndarray:
         """The diagonal of the ridge penalty in working units (q,): none on the intercept."""
         with np.errstate(over="ignore"):
