@@ -16,7 +16,7 @@ from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.sums import CURVATURE, FITTED, FITTED_SQUARES, ONES, PULLS, SQUARES, WEIGHTS
 
 # The part has at least so many entries, rows a coefficient, and this fraction of the rows.
-_FEW_ENTRIES, _ROWS_A_COEFFICIENT, _PARTS = 2**17, 50, 80
+_FEW_ENTRIES, _ROWS_A_COEFFICIENT, _PARTS = 2**16, 50, 80
 # So many rows of equal leverage are enough to say how a column spreads: every fourth is counted.
 _ENOUGH_ROWS, _STRIDE = 500.0, 4
 
