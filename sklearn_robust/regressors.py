@@ -297,24 +297,30 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         noise_scale : array-like of shape (n_samples,), default=None
             Error bars of the rows, in the units of those given to ``fit``.
 
         Returns
         -------
-        proba : ndarray of shape (n_samples,)
+        proba : ndarray of shape (n_samples,) or (n_samples, n_targets)
             Posterior probabilities under the fitted mixture; zeros where ``contamination_`` is 0.
         """
         check_is_fitted(self)
         y = _checks.check_target(y, type(self).__name__)
         fitted = self.predict(X)
-        _checks.check_length("y", y, len(fitted))
-        residuals = y - fitted
+        _checks.check_length("y", y, *fitted.shape)
+        residuals = (y - fitted).T
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
-        law = Law(self.alpha_, self.c_, self.contamination_, self._width)
-        return 1.0 - clean_probability(residuals / noise if noise.size else residuals, law.of_rows())
+        residuals = residuals / noise if noise.size else residuals
+        if y.ndim == 1:
+            return self._dirty(residuals)
+        return np.stack([each._dirty(line) for each, line in zip(self._alone, residuals, strict=True)], axis=1)
+
+    def _dirty(self, residuals) -> np.ndarray:
+        """Probabilities (n,) of the background at residuals (n,) in units of y."""
+        return 1.0 - clean_probability(residuals, Law(self.alpha_, self.c_, self.contamination_, self._width).of_rows())
 
     def _last_law(self, frame) -> Law:
         law = super()._last_law(frame)

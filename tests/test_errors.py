@@ -126,7 +126,7 @@ DATA = {
     "y-words": ((X, np.array(["a"] * 12)), ["y", "'a'"]),
     "y-objects": ((X, np.array(["a", None] * 6, dtype=object)), ["y"]),
     "y-complex": ((X, Y + 1j), ["y", "omplex"]),
-    "y-two-columns": ((X, np.column_stack((Y, Y))), ["y", "(12, 2)"]),
+    "y-three-dimensions": ((X, np.zeros((12, 2, 2))), ["y", "(12, 2, 2)"]),
     "y-scalar": ((X, 1.0), ["y"]),
     "y-none": ((X, None), ["y"]),
     "weights-nan": ((X, Y, changed(ONES, NAN, 2)), ["sample_weight must be finite", "NaN", "row 2"]),

@@ -5,6 +5,7 @@ only for the last digits.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -37,10 +38,17 @@ class Settings(NamedTuple):
     seed: int
 
 
-def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | None, report: Callable) -> FitResult:
-    """Fit rows from a start of its own, or from warm (theta, law)."""
+def fit(
+    rows: Rows,
+    policy,
+    settings: Settings,
+    warm: tuple[np.ndarray, Law] | None,
+    report: Callable,
+    like: Objective | None = None,
+) -> FitResult:
+    """Fit rows from a start of its own, or from warm (theta, law); ``like`` is the objective of another y."""
     part = _fit_part(rows, policy, settings) if warm is None and policy.learns else None
-    objective = _objective(rows, policy, settings.strength, part)
+    objective = _objective(rows, policy, settings.strength, part) if like is None else replace(like, rows=rows)
     start = None
     if part is not None:
         theta, law = part.point.theta, policy.widened(objective, part.point.law)
@@ -74,7 +82,7 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
     elif reason is StopReason.PRECISION and history[-1].gradient > _SENSELESS:
         reason = StopReason.EXACT  # the scale itself is a rounding error
     ruled = part.ruled if part is not None else start is not None and is_ruled(objective, start, point)
-    return FitResult(point, history, reason, objective.total, objective.dof, objective.inverse, ruled)
+    return FitResult(point, history, reason, objective.total, objective.dof, objective.inverse, ruled, objective)
 
 
 def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:

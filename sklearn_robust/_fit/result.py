@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_robust._fit.objective import Law, Point
+from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.ridge import Inverse
 
 
@@ -41,6 +41,7 @@ class Record(NamedTuple):
 class FitResult:
     """The last point, how it was reached, S, S - d, and (X'SX + P)^-1 (of a part of the rows, where they are many).
 
+    ``objective`` is what was lowered; another target of the same X takes all but its rows from it.
     ``ruled`` tells whether outliers of high leverage seem to have drawn the fit away from its start.
     """
 
@@ -51,6 +52,7 @@ class FitResult:
     dof: float
     inverse: Inverse
     ruled: bool
+    objective: Objective
 
     @property
     def n_iter(self) -> int:

@@ -152,6 +152,10 @@ class Rows:
         noise = self.noise[index] if self.noise.size else self.noise
         return Rows(self.X[index], self.y[index], weights, noise, self.frame)
 
+    def of_target(self, y) -> "Rows":
+        """The same rows with another y (n,)."""
+        return Rows(self.X, y, self.weights, self.noise, self.frame.of_target(y, self.weights))
+
     def dense(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The columns of the design (q, n) with its intercept, y and sample weights (n,), in working units."""
         frame = self.frame
