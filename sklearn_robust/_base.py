@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -19,7 +20,9 @@ from sklearn_robust._alone import fit_targets, warn_once
 from sklearn_robust._fit.driver import SOLVERS, Settings, fit
 from sklearn_robust._fit.objective import Law, Objective
 from sklearn_robust._fit.result import FitResult, Record, StopReason
+from sklearn_robust._fit.start import MOST_S_COLUMNS
 from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.design import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE, Frame
 
 if TYPE_CHECKING:
@@ -95,7 +98,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         self._check_parameters()
         y = _checks.check_target(y, type(self).__name__)
         X = self._validated(X, reset=True)
-        _checks.check_length("y", y, len(X), *y.shape[1:])
+        _checks.check_length("y", y, X.shape[0], *y.shape[1:])
         weights = _checks.check_row_numbers("sample_weight", sample_weight, len(y), positive=False)
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
         targets = y[None] if y.ndim == 1 else np.ascontiguousarray(y.T)
@@ -170,8 +173,13 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
 
     def _validated(self, X, reset: bool) -> np.ndarray:
         with _checks.naming("X"):
-            X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
-        if X.size < _MANY_ENTRIES or not reset:  # otherwise it shows in the first sums, and X is not read for it alone
+            X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False)
+        if sparse.issparse(X) and not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
+        if (
+            sparse.issparse(X) or X.size < _MANY_ENTRIES or not reset
+        ):  # otherwise it shows in the first sums, and X is not read for it alone
             _checks.check_finite("X", X)
         return X
 
@@ -216,7 +224,9 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
     def _run(self, rows: Rows, raised: float, like: Objective | None = None) -> FitResult:
         frame = rows.frame
         strength = 0.0 if _checks.is_auto(self.l2_regularization) else raised * float(self.l2_regularization)
-        settings = Settings(strength, self.solver, self.init, self.max_iter, self.tol, _seed(self.random_state))
+        settings = Settings(
+            strength, self._solver_for(rows), self.init, self.max_iter, self.tol, _seed(self.random_state)
+        )
         warm = None
         if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == frame.center.shape:
             warm = frame.from_raw(self.coef_, self.intercept_), self._last_law(frame)
@@ -230,6 +240,23 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
                 )
 
         return fit(rows, self._policy(frame), settings, warm, report, like)
+
+    def _solver_for(self, rows: Rows) -> str:
+        """The solver, which for a sparse X with many columns is one that needs no matrix of them."""
+        if rows.design is None or rows.frame.n_coefs <= MOST_S_COLUMNS:
+            return self.solver
+        where = "for sparse X with more than {} coefficients"
+        if self.init == "s":
+            _checks.refuse(
+                "init", self.init, f"'auto', 'ols', 'lad' or 'gnc' {where.format(MOST_S_COLUMNS)}", "'auto' takes 'gnc'"
+            )
+        if rows.frame.n_coefs <= MOST_COLUMNS:
+            return self.solver
+        if self.solver == "newton":
+            _checks.refuse(
+                "solver", self.solver, f"'auto', 'irls' or 'lbfgs' {where.format(MOST_COLUMNS)}", "'auto' takes 'irls'"
+            )
+        return "irls" if self.solver == "auto" else self.solver
 
     def _last_law(self, frame: Frame) -> Law:
         return Law(self.alpha_, frame.working_c(self.c_))
@@ -266,6 +293,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.input_tags.sparse = True
         return tags
 
     def _warnings(self, result: FitResult) -> Iterator[tuple[str, type[Warning]]]:

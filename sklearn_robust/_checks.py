@@ -5,6 +5,7 @@ import numbers
 from contextlib import contextmanager
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils.validation import check_array
 
 # Beyond it, products of two sums over rows overflow.
@@ -71,16 +72,27 @@ def check_count(name: str, value, least: int, remedy: str = "") -> None:
 
 
 def check_finite(name: str, array) -> None:
-    """No NaN, no inf in an array (n,) or (n, p); says where the first one is."""
+    """No NaN, no inf in an array (n,) or (n, p), or a sparse one; says where the first one is."""
+    if sparse.issparse(array):
+        if np.isfinite(array.data).all():
+            return
+        array = array.tocoo()
+        first = np.flatnonzero(~np.isfinite(array.data))
+        bad = np.column_stack((array.row, array.col))[first]
+        _refuse_infinite(name, array.data[first[0]], bad, 2)
     with np.errstate(all="ignore"):
         if np.isfinite(array.sum()):
             return
     bad = np.argwhere(~np.isfinite(array))
     if len(bad) == 0:
         return
-    value = array[tuple(bad[0])]
+    _refuse_infinite(name, array[tuple(bad[0])], bad, array.ndim)
+
+
+def _refuse_infinite(name: str, value, bad, ndim: int) -> None:
+    """Raise the line for entries at bad (m, ndim), of which the first has this value."""
     what = "NaN" if np.isnan(value) else "inf" if value > 0 else "-inf"
-    where = f"row {bad[0][0]}" + (f", column {bad[0][1]}" if array.ndim == 2 else "")
+    where = f"row {bad[0][0]}" + (f", column {bad[0][1]}" if ndim == 2 else "")
     raise ValueError(
         f"{name} must be finite. Got {what} at {where} ({len(bad)} such entries); "
         "drop these rows, or impute them (sklearn.impute)."

@@ -16,7 +16,7 @@ from sklearn_robust._fit.lbfgs import LBFGS
 from sklearn_robust._fit.newton import Newton
 from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.result import FitResult, Record, StopReason
-from sklearn_robust._fit.ridge import Inverse, residual_dof
+from sklearn_robust._fit.ridge import residual_dof, scaling_of
 from sklearn_robust._fit.start import find_start, spread_index
 from sklearn_robust._rows.blocks import Rows
 
@@ -105,8 +105,8 @@ def _objective(rows: Rows, policy, strength: float, part: FitResult | None) -> O
         dof = total - len(penalty)
     else:
         gram = rows.gram()
-        inverse = Inverse.of(gram, penalty)
-        determined = Inverse.of(gram, np.zeros_like(penalty)) if penalty.any() else inverse
+        inverse = scaling_of(gram, penalty)
+        determined = scaling_of(gram, np.zeros_like(penalty)) if penalty.any() else inverse
         dof = residual_dof(total, gram, penalty) if penalty.any() else total - inverse.rank
     amplification = float(np.sqrt(max(total * determined.variances.max(initial=0.0), 1.0)))
     return Objective(rows, penalty, inverse, amplification, total, dof if dof > 1e-9 * total else 0.0, policy.learns)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_robust._fit.objective import Law, Objective, Point
-from sklearn_robust._fit.ridge import Inverse
+from sklearn_robust._fit.ridge import Diagonal, Inverse
 
 
 class StopReason(Enum):
@@ -50,7 +50,7 @@ class FitResult:
     stop_reason: StopReason
     total: float
     dof: float
-    inverse: Inverse
+    inverse: Inverse | Diagonal
     ruled: bool
     objective: Objective
 

@@ -8,8 +8,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from sklearn_robust._rows import cpu
+from sklearn_robust._rows.design import Gram, SparseDesign
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.subsets import clean_scale, m_scale
 from sklearn_robust._rows.sums import N_CROSS, N_SCALARS, Sums
@@ -31,6 +33,7 @@ class RowLaw(NamedTuple):
 
 
 _LEAST_SQUARES = RowLaw(2.0, 1.0)
+_WITHOUT_COLUMNS = Frame(NONE, NONE, 0.0, 1.0, 1.0, False)
 
 
 def clean_probability(residuals, law: RowLaw) -> np.ndarray:
@@ -44,9 +47,13 @@ def clean_probability(residuals, law: RowLaw) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Rows:
-    """X (n, p), y (n,), sample weights and noise scales (n,) or empty for ones, and the frame they are seen in."""
+    """X (n, p), y (n,), sample weights and noise scales (n,) or empty for ones, and the frame they are seen in.
 
-    X: np.ndarray
+    X is an array, or in compressed sparse rows. A sparse X is read for residuals and for sums of its rows alone: what
+    the loss makes of residuals is a pass over rows that have no columns.
+    """
+
+    X: np.ndarray | sparse.csr_array
     y: np.ndarray
     weights: np.ndarray
     noise: np.ndarray
@@ -62,7 +69,7 @@ class Rows:
 
     @cached_property
     def _chunk(self) -> int:
-        return min(CHUNK_ROWS, max(CHUNK_ENTRIES // self.frame.n_coefs, 1))
+        return min(CHUNK_ROWS, CHUNK_ENTRIES // max(self.frame.n_coefs, 1) or 1)
 
     @cached_property
     def _n_chunks(self) -> int:
@@ -96,17 +103,46 @@ class Rows:
 
     def sweep(self, theta, law: RowLaw, want: int, learn_shape: bool = False) -> tuple[Sums, np.ndarray]:
         """One pass over X, at coefficients theta (q,) in working units: the sums, and the loss's weights (n,)."""
+        if self.design is not None:
+            return self._sweep_sparse(self.design, self.residuals(theta), law, want, learn_shape)
         weights = np.empty(len(self))
         return self._sweep(theta, law, want, learn_shape, weights), weights
 
+    @cached_property
+    def design(self) -> SparseDesign | None:
+        """What reads a sparse X; None for an array."""
+        return SparseDesign(self.X, self.frame) if sparse.issparse(self.X) else None
+
+    def _sweep_sparse(self, design, residuals, law: RowLaw, want: int, learn_shape: bool) -> tuple[Sums, np.ndarray]:
+        known = Rows(np.empty((len(self), 0)), residuals, self.weights, NONE, _WITHOUT_COLUMNS)
+        sums, weights = known.sweep(NONE, law, cpu.SCORE, learn_shape)
+        per_row, gram, cross = self.all_weights, sums.gram, sums.cross
+        if self.noise.size:
+            per_row = per_row / self.noise
+        score = design.adjoint(per_row * weights * residuals / law.c)
+        inverse_noise = 1.0 / self.noise if self.noise.size else 1.0
+        if want == cpu.GRAM:
+            gram = design.gram(per_row * weights * inverse_noise)
+        elif want == cpu.HESSIAN:
+            terms = np.empty((4, len(self)))
+            self._map(lambda _, first, last: cpu.row_terms(residuals, *law, learn_shape, first, last, terms))
+            gram = design.gram(per_row * terms[0] * inverse_noise)
+            cross = np.stack([design.adjoint(per_row * line) for line in terms[1:]])
+        return Sums(sums.scalars, score, cross, gram), weights
+
     def residuals(self, theta) -> np.ndarray:
         """Residuals (n,), in working units, divided by the noise scales."""
+        if self.design is not None:
+            residuals = (self.y - self.frame.y_center) / self.frame.y_scale - self.design.predict(theta)
+            return residuals / self.noise if self.noise.size else residuals
         residuals = np.empty(len(self))
         self._sweep(theta, _LEAST_SQUARES, cpu.RESIDUALS, False, residuals)
         return residuals
 
-    def gram(self) -> np.ndarray:
+    def gram(self) -> np.ndarray | Gram:
         """X'SX (q, q), of the sample weights alone, in working units."""
+        if self.design is not None:
+            return self.design.gram(self.all_weights / self.noise**2 if self.noise.size else self.all_weights)
         return self._sweep(np.zeros(self.frame.n_coefs), _LEAST_SQUARES, cpu.PLAIN_GRAM, False, NONE).gram
 
     def residual_sums(self, residuals, laws: list[RowLaw], learn_shape: bool) -> np.ndarray:
@@ -152,17 +188,24 @@ class Rows:
         noise = self.noise[index] if self.noise.size else self.noise
         return Rows(self.X[index], self.y[index], weights, noise, self.frame)
 
+    def keys(self) -> np.ndarray:
+        """By which rows of equal y are put in order: the columns of X (p, n), or one number (1, n) of a sparse row."""
+        if self.design is None:
+            return self.X.T
+        return (self.X @ np.cos(np.arange(self.X.shape[1])))[None]
+
     def of_target(self, y) -> "Rows":
         """The same rows with another y (n,)."""
         return Rows(self.X, y, self.weights, self.noise, self.frame.of_target(y, self.weights))
 
     def dense(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The columns of the design (q, n) with its intercept, y and sample weights (n,), in working units."""
+        """The columns of the design (q, n) with its intercept, y and sample weights (n,), in working units: a copy."""
         frame = self.frame
         intercept = int(frame.fit_intercept)
         columns = np.empty((frame.n_coefs, len(self)))
         columns[:intercept] = 1.0
-        np.divide((self.X - frame.center).T, frame.scale[:, None], out=columns[intercept:])
+        X = self.X.toarray() if self.design is not None else self.X  # type: ignore[union-attr]
+        np.divide((X - frame.center).T, frame.scale[:, None], out=columns[intercept:])
         y = (self.y - frame.y_center) / frame.y_scale
         if self.noise.size:
             columns /= self.noise

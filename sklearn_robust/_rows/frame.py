@@ -11,6 +11,8 @@ Without intercept nothing is centred. All conversions between raw and working un
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
+from sklearn.utils.sparsefuncs import inplace_column_scale, mean_variance_axis, min_max_axis
 
 from sklearn_robust._loss.jit import jit
 
@@ -40,9 +42,12 @@ class Frame:
         """Weighted mean and root mean square of the columns, weighted median and spread of y, median noise scale."""
         step = _step(y)
         center, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
-        _center_and_scale(X[::step], weights[::step], fit_intercept, center, scale)
-        for j in np.flatnonzero(np.isinf(scale)) if step > 1 else ():  # it may have spread in the other rows
-            _center_and_scale(X[:, j : j + 1], weights, fit_intercept, center[j : j + 1], scale[j : j + 1])
+        if sparse.issparse(X):
+            center, scale = _of_sparse(X, weights, fit_intercept)
+        else:
+            _center_and_scale(X[::step], weights[::step], fit_intercept, center, scale)
+            for j in np.flatnonzero(np.isinf(scale)) if step > 1 else ():  # it may have spread in the other rows
+                _center_and_scale(X[:, j : j + 1], weights, fit_intercept, center[j : j + 1], scale[j : j + 1])
         noise_unit = median(noise[::step], weights[::step]) if noise.size else 1.0
         y_center, y_scale, y_size, typical = _of_target(y, weights, fit_intercept)
         return cls(center, scale, y_center, y_scale, y_size, fit_intercept, noise_unit, typical)
@@ -102,6 +107,19 @@ def _of_target(y, weights, fit_intercept: bool) -> tuple[float, float, float, fl
     y_size = _typical(np.abs(y), weights) if spread else 0.0
     y_scale = max(spread, largest / _LARGEST_Y) if spread else 1.0
     return y_center, y_scale, y_size, spread / y_scale if spread else 1.0
+
+
+def _of_sparse(X, weights, fit_intercept: bool) -> tuple[np.ndarray, np.ndarray]:
+    """What ``_center_and_scale`` finds, of compressed sparse rows."""
+    low, high = min_max_axis(X, axis=0)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    largest[largest == 0.0] = 1.0
+    unit = sparse.csr_matrix((X.data.copy(), X.indices, X.indptr), shape=X.shape)
+    inplace_column_scale(unit, 1.0 / largest)
+    mean, variance = mean_variance_axis(unit, axis=0, weights=weights if weights.size else None)
+    size = np.sqrt(variance) if fit_intercept else np.sqrt(variance + mean**2)
+    spread = size > 8.0 * np.finfo(float).eps
+    return mean * largest if fit_intercept else np.zeros_like(mean), np.where(spread, size * largest, np.inf)
 
 
 @jit

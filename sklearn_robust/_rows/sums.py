@@ -30,7 +30,10 @@ N_CROSS = 3
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over rows: ``scalars`` (11,), ``score`` (q,), ``cross`` (3, q), ``gram`` (q, q); zero unless asked for."""
+    """Sums over rows: ``scalars`` (11,), ``score`` (q,), ``cross`` (3, q), ``gram`` (q, q); zero unless asked for.
+
+    The gram of a sparse design with many columns is an operator.
+    """
 
     scalars: np.ndarray
     score: np.ndarray
