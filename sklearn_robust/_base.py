@@ -20,7 +20,7 @@ from sklearn_robust._alone import fit_targets, warn_once
 from sklearn_robust._fit.driver import SOLVERS, Settings, fit
 from sklearn_robust._fit.objective import Law, Objective
 from sklearn_robust._fit.result import FitResult, Record, StopReason
-from sklearn_robust._fit.start import MOST_S_COLUMNS
+from sklearn_robust._fit.start import MOST_S_COLUMNS, too_wide_for_subsets
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.design import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE, Frame
@@ -243,20 +243,20 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
 
     def _solver_for(self, rows: Rows) -> str:
         """The solver, which for a sparse X with many columns is one that needs no matrix of them."""
-        if rows.design is None or rows.frame.n_coefs <= MOST_S_COLUMNS:
+        if rows.design is None:
             return self.solver
         where = "for sparse X with more than {} coefficients"
-        if self.init == "s":
+        if self.init == "s" and too_wide_for_subsets(rows):
             _checks.refuse(
                 "init", self.init, f"'auto', 'ols', 'lad' or 'gnc' {where.format(MOST_S_COLUMNS)}", "'auto' takes 'gnc'"
             )
-        if rows.frame.n_coefs <= MOST_COLUMNS:
+        if rows.design.has_matrix:
             return self.solver
         if self.solver == "newton":
             _checks.refuse(
-                "solver", self.solver, f"'auto', 'irls' or 'lbfgs' {where.format(MOST_COLUMNS)}", "'auto' takes 'irls'"
+                "solver", self.solver, f"'auto', 'irls' or 'lbfgs' {where.format(MOST_COLUMNS)}", "'auto' takes 'lbfgs'"
             )
-        return "irls" if self.solver == "auto" else self.solver
+        return "lbfgs" if self.solver == "auto" else self.solver
 
     def _last_law(self, frame: Frame) -> Law:
         return Law(self.alpha_, frame.working_c(self.c_))

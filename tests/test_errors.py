@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
 from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor
@@ -158,12 +157,6 @@ def test_bad_data(estimator, case):
     assert "\n" not in text, text
     for part in parts:
         assert part in text, text
-
-
-@both
-def test_sparse_rows_are_refused(estimator):
-    with pytest.raises(TypeError, match=r"[Ss]parse"):
-        estimator().fit(sparse.csr_array(X), Y)
 
 
 @both

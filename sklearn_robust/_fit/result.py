@@ -41,7 +41,7 @@ class Record(NamedTuple):
 class FitResult:
     """The last point, how it was reached, S, S - d, and (X'SX + P)^-1 (of a part of the rows, where they are many).
 
-    ``objective`` is what was lowered; another target of the same X takes all but its rows from it.
+    ``objective`` is what was lowered; another target of the same X takes all but its rows from it. None for a part.
     ``ruled`` tells whether outliers of high leverage seem to have drawn the fit away from its start.
     """
 
@@ -52,7 +52,7 @@ class FitResult:
     dof: float
     inverse: Inverse | Diagonal
     ruled: bool
-    objective: Objective
+    objective: Objective | None
 
     @property
     def n_iter(self) -> int:

@@ -7,7 +7,7 @@ cumulative weight along the rows in the order of (y, X), so that neither the ord
 repeated rows change the start.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -63,9 +63,8 @@ def s_estimate(objective: Objective, plain: Start, seed: int) -> Start:
     """
     rng = np.random.default_rng(seed)
     rows, q, n_coefs = objective.rows, len(objective.penalty), objective.n_coefs
-    sample = _sample(rows, max(1000, 40 * q), rng)
-    columns, y, weights = sample.dense()
-    near = _near_weights(replace(sample, noise=NONE).dense()[0] if sample.noise.size else columns, weights)
+    columns, y, weights = _sample(rows, max(1000, 40 * q), rng).dense()
+    near = _near_weights(columns, weights)
     max_steps = _max_steps(len(y), q)
     shares = near.sum() / weights.sum()
     candidates = np.vstack((_screened(columns, y, weights, near, n_coefs, rng), plain.theta))
@@ -209,7 +208,7 @@ def is_rounding(objective: Objective, start: Start) -> bool:
     return bool(start.scale <= 64 * _EPS * (objective.rows.frame.typical + float(np.abs(start.theta).sum())))
 
 
-def rows_are_wide(rows: Rows) -> bool:
+def too_wide_for_subsets(rows: Rows) -> bool:
     """Whether the subsets of the S-estimate, as arrays, would be large beside a sparse X."""
     return rows.design is not None and rows.frame.n_coefs > MOST_S_COLUMNS
 
@@ -247,7 +246,7 @@ def find_start(objective: Objective, init: str, seed: int, alpha: float) -> Star
     too_few = objective.total <= 2 * len(objective.penalty)  # a subset would pass through half of them
     if init == "ols" or is_rounding(objective, plain) or (init == "auto" and too_few):
         return plain
-    if init == "auto" and rows_are_wide(objective.rows):
+    if init == "auto" and too_wide_for_subsets(objective.rows):
         init = "gnc"
     if init == "lad":
         return lad(objective, plain)

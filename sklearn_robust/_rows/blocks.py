@@ -69,7 +69,8 @@ class Rows:
 
     @cached_property
     def _chunk(self) -> int:
-        return min(CHUNK_ROWS, CHUNK_ENTRIES // max(self.frame.n_coefs, 1) or 1)
+        width = self.frame.n_coefs if self.design is None else 0  # of what is read with a row
+        return min(CHUNK_ROWS, max(CHUNK_ENTRIES // max(width, 1), 1))
 
     @cached_property
     def _n_chunks(self) -> int:

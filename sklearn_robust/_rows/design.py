@@ -28,6 +28,11 @@ class SparseDesign:
     X: sparse.csr_array
     frame: Frame
 
+    @property
+    def has_matrix(self) -> bool:
+        """Whether the gram is a matrix."""
+        return self.frame.n_coefs <= MOST_COLUMNS
+
     def predict(self, theta) -> np.ndarray:
         """The fit (n,) at coefficients theta (q,)."""
         first = int(self.frame.fit_intercept)
@@ -43,7 +48,7 @@ class SparseDesign:
     def gram(self, g) -> "np.ndarray | Gram":
         """The rows' outer products, each times its g (n,): a matrix (q, q) or, where that is too large, an operator."""
         frame = self.frame
-        if frame.n_coefs > MOST_COLUMNS:
+        if not self.has_matrix:
             return Gram(self, g)
         first = int(frame.fit_intercept)
         gram = np.zeros((frame.n_coefs, frame.n_coefs))
@@ -53,8 +58,7 @@ class SparseDesign:
         _add_gram(self.X.data, self.X.indices, self.X.indptr, g, inner)
         inner += np.tril(inner, -1).T
         if first:
-            sums = border[1:] * frame.scale
-            sums[np.isinf(frame.scale)] = 0.0
+            sums = border[1:] * np.where(np.isinf(frame.scale), 0.0, frame.scale)
             both = sums[:, None] * frame.center
             inner -= both + both.T + g.sum() * frame.center * frame.center[:, None]
         inner /= frame.scale * frame.scale[:, None]

@@ -117,7 +117,7 @@ def _of_sparse(X, weights, fit_intercept: bool) -> tuple[np.ndarray, np.ndarray]
     unit = sparse.csr_matrix((X.data.copy(), X.indices, X.indptr), shape=X.shape)
     inplace_column_scale(unit, 1.0 / largest)
     mean, variance = mean_variance_axis(unit, axis=0, weights=weights if weights.size else None)
-    size = np.sqrt(variance) if fit_intercept else np.sqrt(variance + mean**2)
+    size = np.sqrt(np.maximum(variance if fit_intercept else variance + mean**2, 0.0))
     spread = size > 8.0 * np.finfo(float).eps
     return mean * largest if fit_intercept else np.zeros_like(mean), np.where(spread, size * largest, np.inf)
 
