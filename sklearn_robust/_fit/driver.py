@@ -6,6 +6,7 @@ only for the last digits.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from sklearn_robust._rows.blocks import Rows
 
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
 _EPS = np.finfo(float).eps
-_PART_TOL = 1e-4
+_PART_TOL, _WALK_TOL = 1e-4, 1e-3
 # A gradient that is no longer one.
 _SENSELESS = 1e-3
 
@@ -51,7 +52,9 @@ def fit(
     objective = _objective(rows, policy, settings.strength, part) if like is None else replace(like, rows=rows)
     start = None
     if part is not None:
-        theta, law = part.point.theta, policy.widened(objective, part.point.law)
+        theta, law = part.point.theta, part.point.law
+        if law.share == 0.0:
+            law = policy.widened(objective, law)
     elif warm is None or policy.measures_start:  # a measured scale is the data's own, wherever coefficients begin
         # from alpha = 2 on the loss is convex and leaves no row aside: least squares is nearest to its optimum
         init = "ols" if not policy.learns and policy.alpha >= 2.0 else settings.init
@@ -66,11 +69,11 @@ def fit(
         return iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, _silent)
 
     def walk(policy, theta, law):
-        return _descend(objective, policy, IRLS(), theta, law, settings.max_iter, _PART_TOL, _silent)[0]
+        return _descend(objective, policy, IRLS(), theta, law, settings.max_iter, _WALK_TOL, _silent)[0]
 
     if start is not None and policy.learns and policy.contamination != 0.0:
-        plain = run(policy, theta, law)
-        point, history, reason = with_background(objective, policy, start, settings.seed, plain, run, walk)
+        plain = cache(lambda: run(policy, theta, law))
+        point, history, reason = with_background(objective, policy, start, law, settings.seed, plain, run, walk)
         for iteration, record in enumerate(history):
             report(iteration, record, objective.dof)
     else:

@@ -11,6 +11,7 @@ _RANK_TOL = 64 * np.finfo(float).eps
 # Conjugate gradients end where the squared residual has fallen so far, or after so many steps.
 _RELATIVE_SIZE, _MOST_STEPS = 1e-5, 200
 _PROBES = 4
+_LEAST_PIVOT = 1e-12
 
 
 def _equilibrated(gram, penalty):
@@ -42,6 +43,18 @@ class Inverse:
         vectors[matrix.diagonal() == 0.0] = 0.0  # of columns of zeros: not a rounding error
         kept = values > len(factor) * _RANK_TOL * max(values[-1], 0.0)
         return cls(factor, None, vectors[:, kept], values[kept])
+
+    @classmethod
+    def of_positive(cls, matrix) -> "Inverse | None":
+        """Factorise a positive definite matrix (q, q); None if it is not, or all but."""
+        diagonal = matrix.diagonal()
+        if not diagonal.min() > 0.0:
+            return None
+        factor = 1.0 / np.sqrt(diagonal)
+        cholesky, info = dpotrf(matrix * factor * factor[:, None], lower=1)
+        if info != 0 or cholesky.diagonal().min() ** 2 < _LEAST_PIVOT:
+            return None
+        return cls(factor, cholesky)
 
     def scaled(self, factor: float) -> "Inverse":
         """The inverse of the matrix divided by ``factor``."""

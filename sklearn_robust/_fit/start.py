@@ -63,7 +63,7 @@ def s_estimate(objective: Objective, plain: Start, seed: int) -> Start:
     """
     rng = np.random.default_rng(seed)
     rows, q, n_coefs = objective.rows, len(objective.penalty), objective.n_coefs
-    columns, y, weights = _sample(rows, max(1000, 40 * q), rng).dense()
+    columns, y, weights = _sample(rows, _n_rows(q), rng).dense()
     near = _near_weights(columns, weights)
     max_steps = _max_steps(len(y), q)
     shares = near.sum() / weights.sum()
@@ -72,6 +72,11 @@ def s_estimate(objective: Objective, plain: Start, seed: int) -> Start:
     theta, scale = refine_s(columns, y, weights, n_coefs, theta[None], max_steps, _ROUGH if objective.learns else _FINE)
     theta = objective.inverse.project(theta)
     return Start(theta, scale if len(y) == len(rows) else rows.m_scale(theta, n_coefs), objective.learns)
+
+
+def _n_rows(q: int) -> int:
+    """On how many rows the best candidates are iterated."""
+    return max(1000, 20 * q)
 
 
 def _max_steps(n_rows: int, q: int) -> int:
@@ -83,7 +88,7 @@ def sharpened(objective: Objective, start: Start, seed: int) -> Start:
     rows, q = objective.rows, len(start.theta)
     if not start.rough:
         return start
-    columns, y, weights = _sample(rows, max(1000, 40 * q), np.random.default_rng(seed)).dense()
+    columns, y, weights = _sample(rows, _n_rows(q), np.random.default_rng(seed)).dense()
     theta, scale = refine_s(columns, y, weights, objective.n_coefs, start.theta[None], _max_steps(len(y), q), _FINE)
     theta = objective.inverse.project(theta)
     return Start(theta, scale if len(y) == len(rows) else rows.m_scale(theta, objective.n_coefs))
@@ -111,9 +116,10 @@ def _screened(columns, y, weights, near, n_coefs: float, rng) -> np.ndarray:
     work = len(y) * q**2
     n_halves = int(np.clip(_MOST_HALF_WORK / work, 1, 1 + 3 * N_COMPONENTS))
     n_kept = int(min(max(_CHEAP_WORK / work, N_KEPT_DEAR), N_KEPT, max(_MOST_HALF_WORK / (N_STEPS * work), 1)))
-    halves = np.vstack((_nearest_half(columns, y, weights), *_sensitive_halves(columns, y, weights)))[:n_halves]
+    n_components = min(-(-(n_halves - 1) // 3), N_COMPONENTS, q)
+    halves = [_nearest_half(columns, y, weights), *_sensitive_halves(columns, y, weights, n_components)]
     draws = _draw(rng, weights, (min(N_SUBSETS, int(_MOST_SUBSET_WORK / q**3)), q + min(q, 10)))
-    kinds = weighted_fits(columns, y, halves * weights), subset_fits(columns, y, draws)
+    kinds = weighted_fits(columns, y, np.vstack(halves)[:n_halves] * weights), subset_fits(columns, y, draws)
     n_coefs *= near.sum() / weights.sum()
     screened = [screen(columns, y, near, n_coefs, kind, n_kept, N_STEPS) for kind in kinds if len(kind)]
     candidates, scales = (np.concatenate(parts) for parts in zip(*screened, strict=True))
@@ -134,12 +140,14 @@ def _nearest_half(columns, y, weights) -> np.ndarray:
     return (distances <= _medians(distances, weights)[:, None]).astype(float)
 
 
-def _sensitive_halves(columns, y, weights) -> list[np.ndarray]:
-    """Halves (3, m) without the lowest, the highest and the largest of each principal sensitivity component.
+def _sensitive_halves(columns, y, weights, n_components: int) -> list[np.ndarray]:
+    """Halves (3, m) without the lowest, the highest and the largest of the first principal sensitivity components.
 
     The components of how the fit of each row answers to leaving others out: outliers that hide each other stand at an
     end of one. D. Peña, V. J. Yohai, JASA 94, 1999.
     """
+    if n_components == 0:
+        return []
     values, vectors = np.linalg.eigh((columns * weights) @ columns.T)
     kept = values > len(values) * _EPS * values[-1]
     basis = (vectors[:, kept] / np.sqrt(values[kept])).T @ columns
@@ -147,7 +155,7 @@ def _sensitive_halves(columns, y, weights) -> list[np.ndarray]:
     pull = residuals / np.maximum(1.0 - (basis**2).sum(axis=0), 1e-6)
     pull /= max(np.abs(pull).max(), 1e-300)
     _, turn = np.linalg.eigh((basis * (weights * pull**2)) @ basis.T)
-    components = turn[:, : -1 - N_COMPONENTS : -1].T @ basis
+    components = turn[:, : -1 - n_components : -1].T @ basis
     middles = _medians(np.vstack((components, np.abs(components))), weights)[:, None]
     k = len(components)
     return [
