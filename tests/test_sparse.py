@@ -254,7 +254,10 @@ def test_several_targets(estimator, matrix, monkeypatch):
     assert several.predict(csr).shape == Y.shape
 
 
-def test_many_rows_begin_at_a_part():
+@pytest.mark.parametrize("matrix", [True, False], ids=["matrix", "operator"])
+def test_many_rows_begin_at_a_part(matrix, monkeypatch):
+    if not matrix:
+        monkeypatch.setattr(design, "MOST_COLUMNS", 0)
     X, y = make_long(40_000, 20, per_row=5)
     assert_same_fit(AdaptiveRobustRegressor().fit(X, y), AdaptiveRobustRegressor().fit(X.toarray(), y), 1e-6)
 

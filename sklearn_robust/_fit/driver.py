@@ -95,7 +95,8 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
         return None
     size = int(min(max(5000, 60 * q, n / 40), n / 20))
     part = rows.take(spread_index(n, size, np.random.default_rng(settings.seed)))
-    coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL, strength=settings.strength * size / n)
+    solver = "auto" if rows.design is None or rows.design.has_matrix else settings.solver
+    coarse = settings._replace(solver=solver, max_iter=50, tol=_PART_TOL, strength=settings.strength * size / n)
     return replace(fit(part, policy, coarse, None, _silent), objective=None)  # whose rows would take memory
 
 
