@@ -35,6 +35,8 @@ def fit_targets(estimator, fit_target, n_targets: int) -> list[FitResult]:
     for name in vars(alone[0]):
         if name.endswith("_") and not name.startswith("_") and name not in _OF_X:
             setattr(estimator, name, np.array([getattr(each, name) for each in alone]))
+    for each, weights in zip(alone, estimator.weights_, strict=True):
+        each.weights_ = weights  # which are not kept twice
     estimator.weights_ = estimator.weights_.T
     return results
 

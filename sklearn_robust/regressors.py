@@ -20,11 +20,13 @@ fit_intercept : bool, default=True
         Ridge strength in noise units: at ``alpha=2`` the fit is that of ``Ridge(alpha=l2_regularization)``.
         ``"auto"`` is 0.
     solver : {"auto", "irls", "lbfgs", "newton"}, default="auto"
-        The road to the optimum; every solver ends at the same one from the same start. ``"auto"`` is ``"newton"``.
+        The road to the optimum; every solver ends at the same one from the same start. ``"auto"`` is ``"newton"``, or
+        ``"lbfgs"`` for sparse X with more than 1000 coefficients.
     init : {"auto", "ols", "lad", "s", "gnc"}, default="auto"
         The start: least squares, least absolute deviations, the S-estimate (which half of the rows cannot move, however
-        wrong), graduated non-convexity (alpha annealed from 2 down), or "s" where there are rows enough for it. A loss
-        held at alpha >= 2, which leaves no row aside, begins at least squares.
+        wrong), graduated non-convexity (alpha annealed from 2 down), or "s" where there are rows enough for it ("gnc"
+        for sparse X with more than 300 coefficients). A loss held at alpha >= 2, which leaves no row aside, begins at
+        least squares.
     max_iter : int, default=200
         The most steps after the start.
     tol : float, default=1e-8
@@ -37,22 +39,24 @@ fit_intercept : bool, default=True
         Whether to print a line for each step."""
 
 _COMMON_ATTRIBUTES = """\
-coef_ : ndarray of shape (n_features,)
+coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
         Coefficients; of smallest norm, in working units, where the rows do not determine them.
     intercept_ : float
-        Intercept, 0.0 without one.
+        Intercept, 0.0 without one. This and all that follow are of one target; where y has columns, scalars are
+        arrays of shape (n_targets,).
     alpha_ : float
         Shape of the loss.
     c_ : float
         Scale of the loss, in units of y.
     scale_ : float
         Gaussian-consistent scale of the residuals of clean rows, in units of y.
-    weights_ : ndarray of shape (n_samples,)
+    weights_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         Weight that the loss gives each row: in [0, 1] for alpha <= 2, near 0 for outliers.
     objective_ : float
         Value of the objective at the end.
     history_ : DataFrame
-        Objective, alpha, c, largest gradient and coefficients after each step, the start first.
+        Objective, alpha, c, largest gradient and coefficients after each step, the start first; with several targets
+        indexed by target and iteration.
     n_iter_ : int
         Steps on the way to the optimum.
     converged_ : bool
@@ -295,7 +299,7 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
