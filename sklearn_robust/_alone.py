@@ -45,12 +45,11 @@ def _estimators(estimator, n_targets: int) -> list:
     """Estimators of one target each, with what is known of X; for a warm start those of the last fit."""
     before = getattr(estimator, "_alone", [])
     before = before if estimator.warm_start and len(before) == n_targets else [None] * n_targets
-    shared = estimator.get_params(deep=False) | {
-        name: vars(estimator)[name] for name in _OF_X if hasattr(estimator, name)
-    }
+    parameters = estimator.get_params(deep=False)
+    shared = parameters | {name: getattr(estimator, name) for name in _OF_X if hasattr(estimator, name)}
     alone = []
     for last in before:
-        each = type(estimator)()
+        each = type(estimator)(**parameters)
         vars(each).update(vars(last) if last is not None else {})
         vars(each).update(shared)
         alone.append(each)

@@ -105,11 +105,12 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         rows, raised = self._rows(X, targets[0], weights, noise)
         every_row = Rows(X, targets[0], weights, noise / rows.frame.noise_unit, rows.frame)
         kept = weights > 0.0 if len(rows) < len(y) else slice(None)
+        seeds = [_seed(self.random_state) for _ in targets]
 
         def fit_target(estimator, j: int, like=None) -> FitResult:
             of_target = rows if j == 0 else rows.of_target(targets[j][kept])
             with np.errstate(all="ignore"):  # what overflows is a stop reason, not NumPy's warnings
-                result = estimator._run(of_target, raised, like)
+                result = estimator._run(of_target, raised, seeds[j], like)
                 estimator._set_attributes(of_target, result)
                 estimator.weights_ = result.point.weights
                 if len(rows) < len(y):  # rows of sample weight 0 have a weight of the loss too
@@ -221,12 +222,10 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         frame = Frame.of(X, y, weights, self.fit_intercept, noise)
         return Rows(X, y, weights, noise / frame.noise_unit, frame), raised
 
-    def _run(self, rows: Rows, raised: float, like: Objective | None = None) -> FitResult:
+    def _run(self, rows: Rows, raised: float, seed: int, like: Objective | None = None) -> FitResult:
         frame = rows.frame
         strength = 0.0 if _checks.is_auto(self.l2_regularization) else raised * float(self.l2_regularization)
-        settings = Settings(
-            strength, self._solver_for(rows), self.init, self.max_iter, self.tol, _seed(self.random_state)
-        )
+        settings = Settings(strength, self._solver_for(rows), self.init, self.max_iter, self.tol, seed)
         warm = None
         if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == frame.center.shape:
             warm = frame.from_raw(self.coef_, self.intercept_), self._last_law(frame)

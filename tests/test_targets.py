@@ -162,6 +162,17 @@ def test_any_number_of_threads_gives_the_same_bits(estimator):
 
 
 @both
+def test_random_states_are_drawn_as_by_fits_alone(estimator):
+    X, Y = mild_data()
+    one, other = np.random.RandomState(3), np.random.RandomState(3)
+    assert_alone(
+        estimator(init="s", random_state=one).fit(X, Y),
+        [estimator(init="s", random_state=other).fit(X, y) for y in Y.T],
+    )
+    assert one.randint(1000) == other.randint(1000)
+
+
+@both
 def test_warm_start(estimator):
     X, Y = mild_data()
     model = estimator(warm_start=True, max_iter=1000).fit(X, Y)

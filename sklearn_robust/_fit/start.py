@@ -194,7 +194,9 @@ def _order(rows: Rows) -> np.ndarray:
         y = (y - rows.frame.y_center) / rows.noise
     order = np.argsort(y, kind="stable")
     if (np.diff(y[order]) == 0.0).any():
-        order = np.lexsort((*([rows.noise] if rows.noise.size else []), *rows.keys(), y))
+        order = np.arange(len(y))
+        for key in (*([rows.noise] if rows.noise.size else []), *rows.columns(), y):  # the last one counts most
+            order = order[np.argsort(key[order], kind="stable")]
     return order
 
 

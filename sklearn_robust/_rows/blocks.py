@@ -3,6 +3,7 @@
 Partial sums are added in the order of the chunks, so the number of threads does not change a bit.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -189,11 +190,13 @@ class Rows:
         noise = self.noise[index] if self.noise.size else self.noise
         return Rows(self.X[index], self.y[index], weights, noise, self.frame)
 
-    def keys(self) -> np.ndarray:
-        """By which rows of equal y are put in order: the columns of X (p, n), or one number (1, n) of a sparse row."""
+    def columns(self) -> Iterator[np.ndarray]:
+        """The columns of X (n,) in turn, as they were given."""
         if self.design is None:
-            return self.X.T
-        return (self.X @ np.cos(np.arange(self.X.shape[1])))[None]
+            yield from self.X.T
+        else:
+            by_column = sparse.csc_array(self.X)
+            yield from (by_column[:, [j]].toarray().ravel() for j in range(self.X.shape[1]))
 
     def of_target(self, y) -> "Rows":
         """The same rows with another y (n,)."""
