@@ -178,9 +178,8 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         if sparse.issparse(X) and not X.has_canonical_format:
             X = X.copy()
             X.sum_duplicates()
-        if (
-            sparse.issparse(X) or X.size < _MANY_ENTRIES or not reset
-        ):  # otherwise it shows in the first sums, and X is not read for it alone
+        # in many rows it shows in the first sums, and X is not read for it alone
+        if sparse.issparse(X) or X.size < _MANY_ENTRIES or not reset:
             _checks.check_finite("X", X)
         return X
 

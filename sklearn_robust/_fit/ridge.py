@@ -8,10 +8,11 @@ from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 
 # Directions whose share of the equilibrated gram is below this are undetermined by the rows.
 _RANK_TOL = 64 * np.finfo(float).eps
+_LEAST_PIVOT = 1e-12
 # Conjugate gradients end where the squared residual has fallen so far, or after so many steps.
 _RELATIVE_SIZE, _MOST_STEPS = 1e-5, 200
+# Vectors that estimate a trace.
 _PROBES = 4
-_LEAST_PIVOT = 1e-12
 
 
 def _equilibrated(gram, penalty):
@@ -163,15 +164,13 @@ def scaling_of(gram, penalty) -> Inverse | Diagonal:
 def residual_dof(total: float, gram, penalty) -> float:
     """S - d, with d = tr (G + P)^-1 G: S minus the rank of G, plus tr (I + L' P^-1 L)^-1, where G = L L'.
 
-    The trace of a gram that is no matrix is estimated from a few random signs (M. F. Hutchinson, 1990).
-
     So what a small penalty takes off keeps its digits. L is Cholesky's factor in the order of the penalties: those
-    that are none come first, and leave with their columns.
+    that are none come first, and leave with their columns. Where G is no matrix the trace is estimated, from vectors of
+    random signs (M. F. Hutchinson, Communications in Statistics 19, 1990).
     """
     if not isinstance(gram, np.ndarray):
         inverse = ConjugateGradients(gram, penalty)
         signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(_PROBES, len(penalty)))
-        signs = Diagonal.of(gram, penalty).project(signs)
         return total - float(np.mean([line @ (inverse @ (gram @ line)) for line in signs]))
     matrix, factor = _equilibrated(gram, np.zeros(len(gram)))
     penalty = penalty * factor**2
