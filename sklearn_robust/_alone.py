@@ -30,7 +30,11 @@ def fit_targets(estimator, fit_target, n_targets: int) -> list[FitResult]:
             def task(part: int) -> None:
                 results[part + 1] = fit_target(alone[part + 1], part + 1, results[0].objective)
 
-            run_all(task, n_targets - 1)
+            if results[0].objective.rows.n_chunks > n_targets:  # threads share the rows of a target instead
+                for part in range(n_targets - 1):
+                    task(part)
+            else:
+                run_all(task, n_targets - 1)
     estimator._alone = alone
     for name in vars(alone[0]):
         if name.endswith("_") and not name.startswith("_") and name not in _OF_X:

@@ -74,20 +74,21 @@ class Rows:
         return min(CHUNK_ROWS, max(CHUNK_ENTRIES // max(width, 1), 1))
 
     @cached_property
-    def _n_chunks(self) -> int:
+    def n_chunks(self) -> int:
+        """How many chunks the rows are read in."""
         return -(-len(self) // self._chunk)
 
     def _map(self, task) -> None:
         """Task(chunk, first, last) for all chunks."""
         size, n = self._chunk, len(self)
-        run_all(lambda chunk: task(chunk, chunk * size, min((chunk + 1) * size, n)), self._n_chunks)
+        run_all(lambda chunk: task(chunk, chunk * size, min((chunk + 1) * size, n)), self.n_chunks)
 
     def _map_sum(self, task, n_coefs: int) -> Sums:
         """Task(first, last, scalars, score, cross, gram) over all chunks, added up in their order."""
         shapes = ((N_SCALARS,), (n_coefs,), (N_CROSS, n_coefs), (n_coefs, n_coefs))
-        parts = [np.zeros((self._n_chunks, *shape)) for shape in shapes]
+        parts = [np.zeros((self.n_chunks, *shape)) for shape in shapes]
         self._map(lambda chunk, first, last: task(first, last, *(part[chunk] for part in parts)))
-        scalars, score, cross, gram = (part[0] if self._n_chunks == 1 else part.sum(axis=0) for part in parts)
+        scalars, score, cross, gram = (part[0] if self.n_chunks == 1 else part.sum(axis=0) for part in parts)
         return Sums(scalars, score, cross, gram)
 
     def _sweep(self, theta, law: RowLaw, want: int, learn_shape: bool, out) -> Sums:
@@ -149,7 +150,7 @@ class Rows:
 
     def residual_sums(self, residuals, laws: list[RowLaw], learn_shape: bool) -> np.ndarray:
         """The scalars (k, 11) of known residuals (n,) at k laws: X is not read."""
-        parts = np.zeros((self._n_chunks, len(laws), N_SCALARS))
+        parts = np.zeros((self.n_chunks, len(laws), N_SCALARS))
         columns = np.array(laws, dtype=float).T.copy()
         self._map(
             lambda chunk, first, last: cpu.residual_sums(
