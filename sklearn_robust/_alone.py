@@ -11,6 +11,8 @@ from threadpoolctl import threadpool_limits
 from sklearn_robust._fit.result import FitResult
 from sklearn_robust._rows.threads import run_all
 
+# In fits of fewer, threads would wait for each other; in fits of many more, they share the rows of a target.
+_FEW_ENTRIES = 20_000
 _OF_X = ("n_features_in_", "feature_names_in_")
 
 
@@ -30,7 +32,8 @@ def fit_targets(estimator, fit_target, n_targets: int) -> list[FitResult]:
             def task(part: int) -> None:
                 results[part + 1] = fit_target(alone[part + 1], part + 1, results[0].objective)
 
-            if results[0].objective.rows.n_chunks > n_targets:  # threads share the rows of a target instead
+            rows = results[0].objective.rows
+            if rows.n_chunks > n_targets or len(rows) * rows.frame.n_coefs < _FEW_ENTRIES:
                 for part in range(n_targets - 1):
                     task(part)
             else:

@@ -153,7 +153,7 @@ def test_least_squares_is_ridge():
 
 @both
 def test_any_number_of_threads_gives_the_same_bits(estimator):
-    X, Y = mild_data(n=500)
+    X, Y = mild_data(n=5000)  # in threads
     many = estimator().fit(X, Y)
     with threadpool_limits(1):
         one = estimator().fit(X, Y)
