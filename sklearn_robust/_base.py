@@ -1,22 +1,28 @@
 """From what a user passes to a fit, and back: validation, frame, objective, attributes, warnings."""
 
 import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from numbers import Integral
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_robust import _checks
+from sklearn_robust._alone import fit_targets, warn_once
 from sklearn_robust._fit.driver import SOLVERS, Settings, fit
-from sklearn_robust._fit.objective import Law
+from sklearn_robust._fit.objective import Law, Objective
 from sklearn_robust._fit.result import FitResult, Record, StopReason
+from sklearn_robust._fit.start import MOST_S_COLUMNS, too_wide_for_subsets
 from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.design import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._uncertainty import UncertaintyMixin
 from sklearn_robust.inference import Evidence
@@ -72,10 +78,10 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
-        y : array-like of shape (n_samples,)
-            Targets.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets; each column gets a fit of its own.
         sample_weight : array-like of shape (n_samples,), default=None
             Frequencies: a weight of 2 is a row twice, 0 no row.
         noise_scale : array-like of shape (n_samples,), default=None
@@ -94,26 +100,38 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         self._check_parameters()
         y = _checks.check_target(y, type(self).__name__)
         X = self._validated(X, reset=True)
-        _checks.check_length("y", y, len(X))
+        _checks.check_length("y", y, X.shape[0], *y.shape[1:])
         weights = _checks.check_row_numbers("sample_weight", sample_weight, len(y), positive=False)
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
-        rows, raised = self._rows(X, y, weights, noise)
-        with np.errstate(all="ignore"):  # what overflows is a stop reason, not NumPy's warnings
-            try:
-                result = self._run(rows, raised)
-            except ValueError:
-                _checks.check_finite("X", X)
-                raise
-            if result.stop_reason is StopReason.OVERFLOW:
-                _checks.check_finite("X", X)
-            self._set_attributes(rows, result)
-        self.weights_ = result.point.weights
-        if len(rows) < len(y):  # rows of sample weight 0 have a weight of the loss too
-            noise = noise / rows.frame.noise_unit
-            self.weights_ = Rows(X, y, weights, noise, rows.frame).loss_weights(
-                result.point.theta, result.point.law.of_rows()
-            )
-        self._warn(result)
+        targets = y[None] if y.ndim == 1 else np.ascontiguousarray(y.T)
+        rows, raised = self._rows(X, targets[0], weights, noise)
+        every_row = Rows(X, targets[0], weights, noise / rows.frame.noise_unit, rows.frame)
+        kept = weights > 0.0 if len(rows) < len(y) else slice(None)
+        seeds = [_seed(self.random_state) for _ in targets]
+
+        def fit_target(estimator, j: int, like=None) -> FitResult:
+            of_target = rows if j == 0 else rows.of_target(targets[j][kept])
+            with np.errstate(all="ignore"):  # what overflows is a stop reason, not NumPy's warnings
+                result = estimator._run(of_target, raised, seeds[j], like)
+                estimator._set_attributes(of_target, result)
+                estimator.weights_ = result.point.weights
+                if len(rows) < len(y):  # rows of sample weight 0 have a weight of the loss too
+                    everywhere = replace(every_row, y=targets[j], frame=of_target.frame)
+                    estimator.weights_ = everywhere.loss_weights(result.point.theta, result.point.law.of_rows())
+            return result
+
+        try:
+            if y.ndim == 1:
+                self.__dict__.pop("_alone", None)
+                results = [fit_target(self, 0)]
+            else:
+                results = fit_targets(self, fit_target, len(targets))
+        except ValueError:
+            _checks.check_finite("X", X)
+            raise
+        if any(result.stop_reason is StopReason.OVERFLOW for result in results):
+            _checks.check_finite("X", X)
+        warn_once(self._alone if y.ndim == 2 else [self], results)
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:
@@ -121,27 +139,31 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
         Returns
         -------
-        y : ndarray of shape (n_samples,)
-            ``X @ coef_ + intercept_``.
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            ``X @ coef_.T + intercept_``.
         """
         check_is_fitted(self)
         X = self._validated(X, reset=False)
-        return X @ self.coef_ + self.intercept_
+        return X @ self.coef_.T + self.intercept_
 
     @property
     def history_(self) -> "pd.DataFrame":
         """The iterations, the start first: a DataFrame of objective, alpha, c, share, gradient and coefficients.
 
-        Coefficients have the names of their columns, after ``coef_`` where these collide with the others.
+        Coefficients have the names of their columns, after ``coef_`` where these collide with the others. With several
+        targets the index is (target, iteration).
         """
         check_is_fitted(self)
         import pandas as pd
 
+        if hasattr(self, "_alone"):
+            tables = [estimator.history_ for estimator in self._alone]
+            return pd.concat(tables, keys=range(len(tables)), names=["target", "iteration"])
         names = self._column_names()
         table = pd.DataFrame(
             [row for row, _ in self._history], columns=["objective", "alpha", "c", "share", "gradient"]
@@ -157,8 +179,12 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
 
     def _validated(self, X, reset: bool) -> np.ndarray:
         with _checks.naming("X"):
-            X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
-        if X.size < _MANY_ENTRIES or not reset:  # otherwise it shows in the first sums, and X is not read for it alone
+            X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False)
+        if sparse.issparse(X) and not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
+        # in many rows it shows in the first sums, and X is not read for it alone
+        if sparse.issparse(X) or X.size < _MANY_ENTRIES or not reset:
             _checks.check_finite("X", X)
         return X
 
@@ -200,10 +226,10 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         frame = Frame.of(X, y, weights, self.fit_intercept, noise)
         return Rows(X, y, weights, noise / frame.noise_unit, frame), raised
 
-    def _run(self, rows: Rows, raised: float) -> FitResult:
+    def _run(self, rows: Rows, raised: float, seed: int, like: Objective | None = None) -> FitResult:
         frame = rows.frame
         strength = 0.0 if _checks.is_auto(self.l2_regularization) else raised * float(self.l2_regularization)
-        settings = Settings(strength, self.solver, self.init, self.max_iter, self.tol, _seed(self.random_state))
+        settings = Settings(strength, self._solver_for(rows), self.init, self.max_iter, self.tol, seed)
         warm = None
         if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == frame.center.shape:
             warm = frame.from_raw(self.coef_, self.intercept_), self._last_law(frame)
@@ -216,7 +242,24 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
                     f"c {c:.4g}, share {share:.4g}, gradient {gradient:.2e}"
                 )
 
-        return fit(rows, self._policy(frame), settings, warm, report)
+        return fit(rows, self._policy(frame), settings, warm, report, like)
+
+    def _solver_for(self, rows: Rows) -> str:
+        """The solver, which for a sparse X with many columns is one that needs no matrix of them."""
+        if rows.design is None:
+            return self.solver
+        where = "for sparse X with more than {} coefficients"
+        if self.init == "s" and too_wide_for_subsets(rows):
+            _checks.refuse(
+                "init", self.init, f"'auto', 'ols', 'lad' or 'gnc' {where.format(MOST_S_COLUMNS)}", "'auto' takes 'gnc'"
+            )
+        if rows.design.has_matrix:
+            return self.solver
+        if self.solver == "newton":
+            _checks.refuse(
+                "solver", self.solver, f"'auto', 'irls' or 'lbfgs' {where.format(MOST_COLUMNS)}", "'auto' takes 'lbfgs'"
+            )
+        return "lbfgs" if self.solver == "auto" else self.solver
 
     def _last_law(self, frame: Frame) -> Law:
         return Law(self.alpha_, frame.working_c(self.c_))
@@ -244,6 +287,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         self.c_ = self._raw_c(frame, result.point.law.c)
         self._width = result.point.law.width * frame.c_unit
         self.scale_ = float(self._clean_scale(rows, result))
+        self._evidence = None
         if result.sandwich is not None:
             learns = self._learns, self._learned_shape()
             self._evidence = Evidence(result.sandwich, frame, result.point.law.c, result.total, result.dof, *learns)
@@ -253,33 +297,33 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         self.converged_ = result.stop_reason.converged
         self.stop_reason_ = result.stop_reason.value
 
-    def _warn(self, result: FitResult) -> None:
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.input_tags.sparse = True
+        return tags
+
+    def _warnings(self, result: FitResult) -> Iterator[tuple[str, type[Warning]]]:
+        """What the user should know of a fit: lines and their categories."""
         if result.ruled:
-            warnings.warn(
+            yield (
                 "The fit has left its start for clearly larger residuals of most rows: outliers of high leverage may "
                 f"rule it. {self._against_leverage}, and compare.",
                 UserWarning,
-                stacklevel=3,
             )
         if result.stop_reason is StopReason.EXACT and self.weights_.min() < 0.01:
-            warnings.warn(
+            yield (
                 f"{StopReason.EXACT.value} The other rows got next to no weight: if y is rounded, or often takes one "
                 "value, hold the scale above that (c_min, or c of GeneralRobustRegressor).",
                 UserWarning,
-                stacklevel=3,
             )
         elif result.stop_reason is StopReason.INTERPOLATED:
-            warnings.warn(
-                f"{StopReason.INTERPOLATED.value} Add rows, drop columns, or set l2_regularization.",
-                UserWarning,
-                stacklevel=3,
-            )
+            yield f"{StopReason.INTERPOLATED.value} Add rows, drop columns, or set l2_regularization.", UserWarning
         elif not result.stop_reason.converged:
             gradient = result.history[-1].gradient
             remedy = _REMEDIES[result.stop_reason]
-            warnings.warn(
+            yield (
                 f"{self.stop_reason_} The gradient is {gradient:.1e} after {self.n_iter_} iterations, "
                 f"tol={self.tol:g}; {remedy}.",
                 ConvergenceWarning,
-                stacklevel=3,
             )

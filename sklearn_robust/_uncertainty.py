@@ -1,10 +1,11 @@
 """What a fitted model says of its uncertainty: checks what users pass and names the answers that inference computes."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_robust import _checks, inference
@@ -19,10 +20,15 @@ if TYPE_CHECKING:
 _CONFIDENCE = "0.95 is customary"
 
 
+def _dense(X) -> np.ndarray:
+    return X.toarray() if sparse.issparse(X) else X
+
+
 class UncertaintyMixin:
     """Standard errors, intervals, tails and diagnostics of a fitted regressor."""
 
-    _evidence: inference.Evidence
+    _evidence: inference.Evidence | None
+    _alone: list[Any]
     _clean_law: Callable[[], Law]
     _column_names: Callable[[], list[str]]
     _validated: Callable[..., np.ndarray]
@@ -37,16 +43,22 @@ class UncertaintyMixin:
     def covariance_(self) -> np.ndarray:
         """Covariance of the coefficients, intercept first: ndarray (n_coefs, n_coefs), ``cov_type="model"``.
 
-        In units of y and the columns; NaN for coefficients that the rows do not determine.
+        In units of y and the columns; NaN for coefficients that the rows do not determine. For several targets
+        (n_targets, n_coefs, n_coefs).
         """
+        check_is_fitted(self)
+        if hasattr(self, "_alone"):
+            return np.stack([each.covariance_ for each in self._alone])
         return self._covariance("model")
 
     @property
-    def robust_r2_(self) -> float:
+    def robust_r2_(self) -> float | np.ndarray:
         """Share of the variance of clean rows that the fit explains: at alpha = 2 the usual R² of the training rows."""
         check_is_fitted(self)
+        if hasattr(self, "_alone"):
+            return np.array([each.robust_r2_ for each in self._alone])
         with np.errstate(all="ignore"):
-            return inference.r_squared(self._evidence, self.scale_)
+            return inference.r_squared(self._known(), self.scale_)
 
     def conf_int(self, confidence: float = 0.95, cov_type: str = "model") -> "pd.DataFrame":
         """Confidence intervals of the coefficients.
@@ -63,6 +75,7 @@ class UncertaintyMixin:
         intervals : DataFrame
             Columns ``lower`` and ``upper``, a row for each coefficient, intercept first; in units of the coefficients,
             by Student's quantile with S - d degrees of freedom. NaN for coefficients that the rows do not determine.
+            For several targets the index is (target, coefficient).
 
         Raises
         ------
@@ -71,6 +84,8 @@ class UncertaintyMixin:
         """
         check_is_fitted(self)
         _checks.check_fraction("confidence", confidence, _CONFIDENCE)
+        if hasattr(self, "_alone"):
+            return self._tables([each.conf_int(confidence, cov_type) for each in self._alone])
         return self._table(confidence, cov_type)[["lower", "upper"]]
 
     def summary(self, cov_type: str = "model") -> Summary:
@@ -91,10 +106,15 @@ class UncertaintyMixin:
         Raises
         ------
         ValueError
-            For an unknown cov_type, or no more rows than coefficients.
+            For an unknown cov_type, no more rows than coefficients, or several targets.
         """
+        check_is_fitted(self)
+        if hasattr(self, "_alone"):
+            raise ValueError(
+                f"summary is of one target. Got a fit of {len(self._alone)}; conf_int has the intervals of all of them."
+            )
         table = self._table(0.95, cov_type)
-        return Summary.of(self, table, self._law_table(cov_type), cov_type, self._evidence.dof)
+        return Summary.of(self, table, self._law_table(cov_type), cov_type, self._known().dof)
 
     def predict_interval(
         self, X: ArrayLike, coverage: float = 0.95, noise_scale: ArrayLike | None = None
@@ -112,7 +132,7 @@ class UncertaintyMixin:
 
         Returns
         -------
-        limits : ndarray of shape (n_samples, 2)
+        limits : ndarray of shape (n_samples, 2) or (n_samples, 2, n_targets)
             Lower and upper limits, in units of y.
 
         Raises
@@ -122,11 +142,14 @@ class UncertaintyMixin:
         """
         check_is_fitted(self)
         _checks.check_fraction("coverage", coverage, _CONFIDENCE)
-        rows = self._validated(X, reset=False)
+        if hasattr(self, "_alone"):
+            return np.stack([each.predict_interval(X, coverage, noise_scale) for each in self._alone], axis=-1)
+        known = self._known()
+        rows = _dense(self._validated(X, reset=False))
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(rows), positive=True)
         with np.errstate(all="ignore"):
-            errors = inference.fit_errors(self._evidence, rows, noise)
-            half = inference.half_width(self._clean_law(), errors, coverage, self._evidence.dof)
+            errors = inference.fit_errors(known, rows, noise)
+            half = inference.half_width(self._clean_law(), errors, coverage, known.dof)
             half = half * noise if noise.size else half
             centre = rows @ self.coef_ + self.intercept_
             return np.column_stack((centre - half, centre + half))
@@ -138,14 +161,14 @@ class UncertaintyMixin:
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows, training or new.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         noise_scale : array-like of shape (n_samples,), default=None
             Error bars of the rows, in the units of those given to ``fit``.
 
         Returns
         -------
-        log_density : ndarray of shape (n_samples,)
+        log_density : ndarray of shape (n_samples,) or (n_samples, n_targets)
             Natural logarithm of the density in units of 1 / y.
 
         Raises
@@ -154,6 +177,8 @@ class UncertaintyMixin:
             For a loss held at alpha < 0, which is that of no density.
         """
         check_is_fitted(self)
+        if hasattr(self, "_alone"):
+            return self._each_target("log_density", X, y, noise_scale)
         if self.alpha_ < 0.0:
             raise ValueError(
                 f"log_density must have a loss with alpha >= 0. Got alpha={self.alpha_!r}, the loss of no density; use "
@@ -170,16 +195,19 @@ class UncertaintyMixin:
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows, training or new.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         noise_scale : array-like of shape (n_samples,), default=None
             Error bars of the rows, in the units of those given to ``fit``.
 
         Returns
         -------
-        p : ndarray of shape (n_samples,)
+        p : ndarray of shape (n_samples,) or (n_samples, n_targets)
             Two-sided tail probabilities under the law of clean rows, uniform in [0, 1] for these.
         """
+        check_is_fitted(self)
+        if hasattr(self, "_alone"):
+            return self._each_target("outlier_pvalue", X, y, noise_scale)
         _, residuals, _ = self._residuals(X, y, noise_scale)
         with np.errstate(all="ignore"):
             return inference.tail_probability(self._clean_law(), residuals)
@@ -191,7 +219,7 @@ class UncertaintyMixin:
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows; those of ``fit`` for the distance to mean what it says.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         noise_scale : array-like of shape (n_samples,), default=None
             Error bars of the rows, in the units of those given to ``fit``.
@@ -202,7 +230,8 @@ class UncertaintyMixin:
             ``residual`` in units of y; ``weight`` of the loss, times the probability of being no outlier; ``leverage``,
             the pull at its own fit that a row of full weight at this X would have, near or above 1 for a bad or good
             leverage point; ``cook_distance``, how far the coefficients move without the row, in units of their
-            covariance. At alpha = 2 the last two are the classical ones. X's index, where it has one.
+            covariance. At alpha = 2 the last two are the classical ones. X's index, where it has one; for several
+            targets (target, row).
 
         Raises
         ------
@@ -211,12 +240,19 @@ class UncertaintyMixin:
         """
         import pandas as pd
 
+        check_is_fitted(self)
+        if hasattr(self, "_alone"):
+            columns = self._target_columns(X, y)
+            return self._tables(
+                [each.influence(X, column, noise_scale) for each, column in zip(self._alone, columns, strict=True)]
+            )
+        known = self._known()
         index = getattr(X, "index", None) if isinstance(X, pd.DataFrame) else None
         X, residuals, noise = self._residuals(X, y, noise_scale)
         law = self._law()
         with np.errstate(all="ignore"):
             weights = weight(residuals, law.alpha, law.c or 1.0) * clean_probability(residuals, law.of_rows())
-            found = inference.influence(self._evidence, X, residuals, weights, noise)
+            found = inference.influence(known, _dense(X), residuals, weights, noise)
         residuals = residuals * noise if noise.size else residuals
         return pd.DataFrame({"residual": residuals, "weight": weights, **found}, index=index)
 
@@ -225,11 +261,41 @@ class UncertaintyMixin:
         check_is_fitted(self)
         y = _checks.check_target(y, type(self).__name__)
         X = self._validated(X, reset=False)
-        _checks.check_length("y", y, len(X))
+        _checks.check_length("y", y, X.shape[0])
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
         with np.errstate(all="ignore"):
             residuals = y - (X @ self.coef_ + self.intercept_)
             return X, residuals / noise if noise.size else residuals, noise
+
+    def _known(self) -> inference.Evidence:
+        """What the fit left for inference."""
+        if self._evidence is None:
+            raise ValueError(
+                "Standard errors and intervals must have a fit of a dense X. Got a fit of a sparse one; fit "
+                "X.toarray() or some of its rows, or bootstrap."
+            )
+        return self._evidence
+
+    def _target_columns(self, X, y) -> np.ndarray:
+        """Checked targets (n_targets, n_samples)."""
+        y = _checks.check_target(y, type(self).__name__)
+        X = self._validated(X, reset=False)
+        _checks.check_length("y", y, X.shape[0], len(self._alone))
+        return y.T
+
+    def _each_target(self, method: str, X, y, noise_scale) -> np.ndarray:
+        """The answers (n_samples, n_targets) of a method of X, y and noise_scale."""
+        columns = self._target_columns(X, y)
+        answers = [
+            getattr(each, method)(X, column, noise_scale) for each, column in zip(self._alone, columns, strict=True)
+        ]
+        return np.stack(answers, axis=1)
+
+    def _tables(self, tables: list) -> "pd.DataFrame":
+        """Tables of each target, one under the other."""
+        import pandas as pd
+
+        return pd.concat(tables, keys=range(len(tables)), names=["target"])
 
     def _law(self) -> Law:
         """The law of a row, in raw units."""
@@ -244,7 +310,7 @@ class UncertaintyMixin:
     def _covariance(self, cov_type: str) -> np.ndarray:
         cov_type = self._checked(cov_type)
         with np.errstate(all="ignore"):  # in extreme units it overflows
-            return inference.coef_covariance(self._evidence, cov_type)
+            return inference.coef_covariance(self._known(), cov_type)
 
     def _table(self, confidence: float, cov_type: str) -> "pd.DataFrame":
         """Estimate, standard error, z, p and limits of each coefficient."""
@@ -253,9 +319,10 @@ class UncertaintyMixin:
         cov_type = self._checked(cov_type)
         intercept = bool(self.fit_intercept)
         estimates = np.concatenate(([self.intercept_] * intercept, self.coef_))
-        dof = self._evidence.dof
+        known = self._known()
+        dof = known.dof
         with np.errstate(all="ignore"):
-            errors = inference.coef_errors(self._evidence, cov_type)
+            errors = inference.coef_errors(known, cov_type)
             statistics = estimates / errors
             half = inference.student_quantile(confidence, dof) * errors
         columns = {
@@ -274,7 +341,7 @@ class UncertaintyMixin:
 
         share = getattr(self, "contamination_", 0.0)
         with np.errstate(all="ignore"):
-            log_c, alpha, logit_share = inference.law_errors(self._evidence, cov_type)
+            log_c, alpha, logit_share = inference.law_errors(self._known(), cov_type)
             estimates = [self.alpha_, float(np.log(self.c_)), share]
         errors = [alpha, log_c, logit_share * share * (1.0 - share)]
         return pd.DataFrame(

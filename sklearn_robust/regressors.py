@@ -19,11 +19,13 @@ fit_intercept : bool, default=True
         Ridge strength in noise units: at ``alpha=2`` the fit is that of ``Ridge(alpha=l2_regularization)``.
         ``"auto"`` is 0.
     solver : {"auto", "irls", "lbfgs", "newton"}, default="auto"
-        The road to the optimum; every solver ends at the same one from the same start. ``"auto"`` is ``"newton"``.
+        The road to the optimum; every solver ends at the same one from the same start. ``"auto"`` is ``"newton"``, or
+        ``"lbfgs"`` for sparse X with more than 1000 coefficients.
     init : {"auto", "ols", "lad", "s", "gnc"}, default="auto"
         The start: least squares, least absolute deviations, the S-estimate (which half of the rows cannot move, however
-        wrong), graduated non-convexity (alpha annealed from 2 down), or "s" where there are rows enough for it. A loss
-        held at alpha >= 2, which leaves no row aside, begins at least squares.
+        wrong), graduated non-convexity (alpha annealed from 2 down), or "s" where there are rows enough for it ("gnc"
+        for sparse X with more than 300 coefficients). A loss held at alpha >= 2, which leaves no row aside, begins at
+        least squares.
     max_iter : int, default=200
         The most steps after the start.
     tol : float, default=1e-8
@@ -36,26 +38,28 @@ fit_intercept : bool, default=True
         Whether to print a line for each step."""
 
 _COMMON_ATTRIBUTES = """\
-coef_ : ndarray of shape (n_features,)
+coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
         Coefficients; of smallest norm, in working units, where the rows do not determine them.
     intercept_ : float
-        Intercept, 0.0 without one.
+        Intercept, 0.0 without one. This and all that follow are of one target; where y has columns, scalars are
+        arrays of shape (n_targets,).
     alpha_ : float
         Shape of the loss.
     c_ : float
         Scale of the loss, in units of y.
     scale_ : float
         Gaussian-consistent scale of the residuals of clean rows, in units of y.
-    covariance_ : ndarray of shape (n_coefs, n_coefs)
+    covariance_ : ndarray of shape (n_coefs, n_coefs) or (n_targets, n_coefs, n_coefs)
         Covariance of the coefficients, intercept first, for noise of one law; nan where the rows do not determine them.
-    robust_r2_ : float
+    robust_r2_ : float or ndarray of shape (n_targets,)
         Share of the variance of clean rows that the fit explains.
-    weights_ : ndarray of shape (n_samples,)
+    weights_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         Weight that the loss gives each row: in [0, 1] for alpha <= 2, near 0 for outliers.
     objective_ : float
         Value of the objective at the end.
     history_ : DataFrame
-        Objective, alpha, c, largest gradient and coefficients after each step, the start first.
+        Objective, alpha, c, largest gradient and coefficients after each step, the start first; with several targets
+        indexed by target and iteration.
     n_iter_ : int
         Steps on the way to the optimum.
     converged_ : bool
@@ -307,18 +311,20 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         noise_scale : array-like of shape (n_samples,), default=None
             Error bars of the rows, in the units of those given to ``fit``.
 
         Returns
         -------
-        proba : ndarray of shape (n_samples,)
+        proba : ndarray of shape (n_samples,) or (n_samples, n_targets)
             Posterior probabilities under the fitted mixture; zeros where ``contamination_`` is 0.
         """
+        if hasattr(self, "_alone"):
+            return self._each_target("outlier_proba", X, y, noise_scale)
         _, residuals, _ = self._residuals(X, y, noise_scale)
         return 1.0 - clean_probability(residuals, self._law().of_rows())
 

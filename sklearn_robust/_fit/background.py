@@ -71,8 +71,8 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
             return plain()
     wide = walk(policy, narrow.theta, narrow.law._replace(width=_WIDE * start.scale))
     vanished = held is None and wide.law.share < _VANISHED
-    grown = _slopes_scale(objective, wide.theta, residuals) / _slopes_scale(objective, narrow.theta, residuals)
-    point = narrow if vanished or grown > _same_scale(n, q) else wide
+    scales = [_slopes_scale(objective, point.theta, residuals) for point in (narrow, wide)]
+    point = narrow if vanished or scales[1] > _same_scale(n, q) * scales[0] else wide
     found = run(policy, point.theta, point.law)
     return plain() if policy.at_floor(found[0].law) else found
 

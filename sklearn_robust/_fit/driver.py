@@ -17,7 +17,7 @@ from sklearn_robust._fit.lbfgs import LBFGS
 from sklearn_robust._fit.newton import Newton
 from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.result import FitResult, Record, StopReason
-from sklearn_robust._fit.ridge import Inverse, residual_dof
+from sklearn_robust._fit.ridge import residual_dof, scaling_of
 from sklearn_robust._fit.sandwich import sandwich
 from sklearn_robust._fit.start import find_start, spread_index
 from sklearn_robust._rows.blocks import Rows
@@ -40,15 +40,24 @@ class Settings(NamedTuple):
     seed: int
 
 
-def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | None, report: Callable) -> FitResult:
-    """Fit rows from a start of its own, or from warm (theta, law)."""
-    objective, result = _fit(rows, policy, settings, warm, report)
-    return replace(result, sandwich=sandwich(objective, policy, result.point, settings.seed))
+def fit(
+    rows: Rows,
+    policy,
+    settings: Settings,
+    warm: tuple[np.ndarray, Law] | None,
+    report: Callable,
+    like: Objective | None = None,
+) -> FitResult:
+    """Fit rows from a start of its own, or from warm (theta, law); ``like`` is the objective of another y."""
+    result = _fit(rows, policy, settings, warm, report, like)
+    if rows.design is not None or result.objective is None:
+        return result
+    return replace(result, sandwich=sandwich(result.objective, policy, result.point, settings.seed))
 
 
-def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> tuple[Objective, FitResult]:
+def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, like: Objective | None = None) -> FitResult:
     part = _fit_part(rows, policy, settings) if warm is None and policy.learns else None
-    objective = _objective(rows, policy, settings.strength, part)
+    objective = _objective(rows, policy, settings.strength, part) if like is None else replace(like, rows=rows)
     start = None
     if part is not None:
         theta, law = part.point.theta, part.point.law
@@ -86,7 +95,7 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> tupl
     elif reason is StopReason.PRECISION and history[-1].gradient > _SENSELESS:
         reason = StopReason.EXACT  # the scale itself is a rounding error
     ruled = part.ruled if part is not None else start is not None and is_ruled(objective, start, point)
-    return objective, FitResult(point, history, reason, objective.total, objective.dof, objective.inverse, ruled)
+    return FitResult(point, history, reason, objective.total, objective.dof, objective.inverse, ruled, objective)
 
 
 def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
@@ -96,8 +105,9 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
         return None
     size = int(min(max(5000, 60 * q, n / 40), n / 20))
     part = rows.take(spread_index(n, size, np.random.default_rng(settings.seed)))
-    coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL, strength=settings.strength * size / n)
-    return _fit(part, policy, coarse, None, _silent)[1]
+    solver = "auto" if rows.design is None or rows.design.has_matrix else settings.solver
+    coarse = settings._replace(solver=solver, max_iter=50, tol=_PART_TOL, strength=settings.strength * size / n)
+    return replace(_fit(part, policy, coarse, None, _silent), objective=None)  # whose rows would take memory
 
 
 def _objective(rows: Rows, policy, strength: float, part: FitResult | None) -> Objective:
@@ -109,8 +119,8 @@ def _objective(rows: Rows, policy, strength: float, part: FitResult | None) -> O
         dof = total - len(penalty)
     else:
         gram = rows.gram()
-        inverse = Inverse.of(gram, penalty)
-        determined = Inverse.of(gram, np.zeros_like(penalty)) if penalty.any() else inverse
+        inverse = scaling_of(gram, penalty)
+        determined = scaling_of(gram, np.zeros_like(penalty)) if penalty.any() else inverse
         dof = residual_dof(total, gram, penalty) if penalty.any() else total - inverse.rank
     amplification = float(np.sqrt(max(total * determined.variances.max(initial=0.0), 1.0)))
     return Objective(rows, penalty, inverse, amplification, total, dof if dof > 1e-9 * total else 0.0, policy.learns)

@@ -9,7 +9,7 @@ from collections import deque
 import numpy as np
 
 from sklearn_robust._fit.objective import Objective, Point
-from sklearn_robust._fit.ridge import Inverse
+from sklearn_robust._fit.ridge import Diagonal, Inverse
 from sklearn_robust._rows import cpu
 
 _MEMORY = 20
@@ -67,7 +67,7 @@ class LBFGS:
             length, trial = 2.0 * length, further
         return length, trial
 
-    def _apply(self, inverse: Inverse, gradient) -> np.ndarray:
+    def _apply(self, inverse: Inverse | Diagonal, gradient) -> np.ndarray:
         direction = gradient.copy()
         steps = []
         for move, change in reversed(self._pairs):

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_robust._fit.ridge import Inverse
+from sklearn_robust._fit.ridge import Diagonal, Inverse
 from sklearn_robust._loss import log_partition as partition
 from sklearn_robust._loss.tails import isf
 from sklearn_robust._rows.blocks import RowLaw, Rows
@@ -83,14 +83,15 @@ class Point:
 class Objective:
     """Rows, ridge penalty (q,), S and S - d; ``learns`` tells whether the log terms count.
 
-    ``inverse`` is (X'SX + P)^-1, estimated from a part of the rows where they are many: a scaling, not a statistic.
+    ``inverse`` is (X'SX + P)^-1, estimated from a part of the rows where they are many: a scaling, not a statistic. Of
+    a gram that is no matrix it is the diagonal's.
     ``amplification`` says how much larger a coefficient may move than its gradient, where columns nearly depend on each
     other.
     """
 
     rows: Rows
     penalty: np.ndarray
-    inverse: Inverse
+    inverse: Inverse | Diagonal
     amplification: float
     total: float
     dof: float

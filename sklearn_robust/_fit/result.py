@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_robust._fit.objective import Law, Point
-from sklearn_robust._fit.ridge import Inverse
+from sklearn_robust._fit.objective import Law, Objective, Point
+from sklearn_robust._fit.ridge import Diagonal, Inverse
 from sklearn_robust._fit.sandwich import Sandwich
 
 
@@ -42,8 +42,9 @@ class Record(NamedTuple):
 class FitResult:
     """The last point, how it was reached, S, S - d, and (X'SX + P)^-1 (of a part of the rows, where they are many).
 
+    ``objective`` is what was lowered; another target of the same X takes all but its rows from it. None for a part.
     ``ruled`` tells whether outliers of high leverage seem to have drawn the fit away from its start; the sandwich is
-    what inference needs.
+    what inference needs, None for a part and for a sparse X.
     """
 
     point: Point
@@ -51,8 +52,9 @@ class FitResult:
     stop_reason: StopReason
     total: float
     dof: float
-    inverse: Inverse
+    inverse: Inverse | Diagonal
     ruled: bool
+    objective: Objective | None
     sandwich: Sandwich | None = None
 
     @property

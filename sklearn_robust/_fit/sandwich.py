@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklearn_robust._fit.objective import Objective, Point
+from sklearn_robust._fit.ridge import Inverse
 from sklearn_robust._fit.start import spread_index
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
@@ -64,7 +65,7 @@ def sandwich(objective: Objective, policy, point: Point, seed: int) -> Sandwich:
     kept = [*range(q), *(q + k for k in free)]
     basis = objective.inverse.basis
     determined = np.ones(q, dtype=bool)
-    if objective.inverse.vectors is not None:
+    if isinstance(objective.inverse, Inverse) and objective.inverse.vectors is not None:
         determined = (objective.inverse.vectors**2).sum(axis=1) > 1.0 - 1e-6
     means = sums.scalars / rows.total_weight
     explained = means[FITTED_SQUARES] - (means[FITTED] ** 2 / means[ONES] if means[ONES] > 0.0 else 0.0)

@@ -13,6 +13,7 @@ import numpy as np
 
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective
+from sklearn_robust._fit.ridge import Inverse, solver_of
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import NONE
@@ -26,6 +27,8 @@ _MOST_SUBSET_WORK, _MOST_HALF_WORK, _MOST_STEP_WORK, _CHEAP_WORK = 4e6, 1e8, 2e8
 _SORTED_ROWS = 20_000
 _ROUGH, _FINE = 1e-3, 1e-8
 _ANNEALING_STEPS = 8
+# Of a sparse design, whose rows the S-estimate has to write out.
+MOST_S_COLUMNS = 300
 # From so many robust standard deviations on a row counts as far out.
 _NEAR = 2.0
 _EPS = np.finfo(float).eps
@@ -46,8 +49,10 @@ class Start:
 def ols(objective: Objective) -> Start:
     """Least squares, of smallest norm in working units where rows do not determine it; refined once."""
     theta = np.zeros(len(objective.penalty))
-    for _ in range(2):
-        theta = theta - (objective.inverse @ objective.at(theta, Law(2.0, 1.0), cpu.SCORE).gradient)
+    exact = isinstance(objective.inverse, Inverse)
+    inverse = objective.inverse if exact else solver_of(objective.rows.gram(), objective.penalty)
+    for _ in range(2 if exact else 4):
+        theta = theta - (inverse @ objective.at(theta, Law(2.0, 1.0), cpu.SCORE).gradient)
     return Start(theta, objective.rows.m_scale(theta, objective.n_coefs))
 
 
@@ -190,7 +195,9 @@ def _order(rows: Rows) -> np.ndarray:
         y = (y - rows.frame.y_center) / rows.noise
     order = np.argsort(y, kind="stable")
     if (np.diff(y[order]) == 0.0).any():
-        order = np.lexsort((*([rows.noise] if rows.noise.size else []), *rows.X.T, y))
+        order = np.arange(len(y))
+        for key in (*([rows.noise] if rows.noise.size else []), *rows.columns(), y):  # the last one counts most
+            order = order[np.argsort(key[order], kind="stable")]
     return order
 
 
@@ -210,6 +217,11 @@ def _draw(rng, weights, size) -> np.ndarray:
 def is_rounding(objective: Objective, start: Start) -> bool:
     """Whether the scale of a start is a rounding error: it passes through most rows."""
     return bool(start.scale <= 64 * _EPS * (objective.rows.frame.typical + float(np.abs(start.theta).sum())))
+
+
+def too_wide_for_subsets(rows: Rows) -> bool:
+    """Whether the subsets of the S-estimate, as arrays, would be large beside a sparse X."""
+    return rows.design is not None and rows.frame.n_coefs > MOST_S_COLUMNS
 
 
 def lad(objective: Objective, plain: Start) -> Start:
@@ -245,6 +257,8 @@ def find_start(objective: Objective, init: str, seed: int, alpha: float) -> Star
     too_few = objective.total <= 2 * len(objective.penalty)  # a subset would pass through half of them
     if init == "ols" or is_rounding(objective, plain) or (init == "auto" and too_few):
         return plain
+    if init == "auto" and too_wide_for_subsets(objective.rows):
+        init = "gnc"
     if init == "lad":
         return lad(objective, plain)
     if init == "gnc":

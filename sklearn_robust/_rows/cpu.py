@@ -269,6 +269,26 @@ def residual_sums(residuals, weights, alpha, c, tail, slope, curve, knee, learn_
 
 
 @jit
+def row_terms(residuals, alpha, c, tail, slope, curve, knee, learn_shape, first, last, out):
+    """What a Hessian needs of known residuals, into ``out`` (4, n): g of the gram and of the three cross terms."""
+    terms = np.empty((vector.N_BUFFERS, BLOCK))
+    u = np.empty(BLOCK)
+    for start in range(first, last, BLOCK):
+        m = min(BLOCK, last - start)
+        for i in range(m):
+            u[i] = residuals[start + i] / c
+        vector.fill_terms(u, m, alpha, learn_shape, terms)
+        mixed = tail > -np.inf
+        if mixed:
+            vector.mix(u, m, tail, slope, curve, knee, terms)
+        for i in range(m):
+            out[0, start + i] = terms[vector.CURVATURE, i]
+            out[1, start + i] = terms[vector.PULL, i] + terms[vector.STRETCH, i]
+            out[2, start + i] = -terms[vector.PULL_ALPHA, i] if learn_shape else 0.0
+            out[3, start + i] = terms[vector.SHARED_PULL, i] if mixed else 0.0
+
+
+@jit
 def row_weights(alpha, c, tail, first, last, clean, out):
     """Residuals in ``out`` become the weights of the loss, or for ``clean`` the probabilities of being a clean row."""
     terms = np.empty((vector.N_BUFFERS, _LONG_BLOCK))

@@ -41,6 +41,7 @@ class Sums:
     """Sums over rows: ``scalars`` (11,), ``score`` (q,), ``cross`` (3, q), ``gram`` (q, q); zero unless asked for.
 
     For inference ``score`` and ``gram`` have q + 3 entries.
+    The gram of a sparse design with many columns is an operator.
     """
 
     scalars: np.ndarray
