@@ -91,6 +91,11 @@ class Evidence:
     @cached_property
     def one_law(self) -> float:
         """(Σ s psi² / (S - d)) / (Σ s psi' / S), about 1 where the noise has the law of the loss."""
+        if self.sandwich.curvature <= 0.0:
+            raise ValueError(
+                "Standard errors must have residuals within a few c. "
+                f"Got c={self.c * self.frame.c_unit:.3g}, far below them; raise c, or take cov_type='hc'."
+            )
         return self.sandwich.pull * self.total / self.dof / self.sandwich.curvature
 
 

@@ -69,7 +69,8 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
             return plain()
         if likely is None and _local_gain(objective, policy, narrow) <= _LOCAL_GAIN:
             return plain()
-    wide = walk(policy, narrow.theta, narrow.law._replace(width=_WIDE * start.scale))
+    law = policy.widened(objective, narrow.law)._replace(width=_WIDE * start.scale)
+    wide = walk(policy, narrow.theta, law)
     vanished = held is None and wide.law.share < _VANISHED
     scales = [_slopes_scale(objective, point.theta, residuals) for point in (narrow, wide)]
     point = narrow if vanished or scales[1] > _same_scale(n, q) * scales[0] else wide
