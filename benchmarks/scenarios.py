@@ -212,15 +212,41 @@ def compare(names, sizes, repeats, limit):
     return lines
 
 
+def draw(lines, picture):
+    """The error of ours relative to the best peer: a row for each kind of data, a column for each size."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    sizes = list(dict.fromkeys((line["n"], line["p"]) for line in lines))
+    ratios = np.array(
+        [[next(k["ours to best"] for k in lines if (k["scenario"], k["n"], k["p"]) == (name, *size)) for size in sizes]
+         for name in SCENARIOS]
+    )  # fmt: skip
+    figure, ax = plt.subplots(figsize=(2.8 + 0.9 * len(sizes), 8.0), layout="constrained")
+    image = ax.imshow(np.log2(ratios), cmap="RdBu_r", vmin=-2.0, vmax=2.0, aspect="auto")
+    for (row, column), ratio in np.ndenumerate(ratios):
+        ax.text(column, row, f"{ratio:.2f}", ha="center", va="center", fontsize=8)
+    ax.set_xticks(range(len(sizes)), [f"n = {n}\np = {p}" for n, p in sizes])
+    ax.set_yticks(range(len(SCENARIOS)), list(SCENARIOS))
+    ax.set_title("error relative to the best peer of each cell")
+    bar = figure.colorbar(image, ticks=[-2, -1, 0, 1, 2], shrink=0.5)
+    bar.set_ticklabels(["1/4", "1/2", "1", "2", "4"])
+    figure.savefig(picture, dpi=110)
+
+
 def main():
     """Run the comparison."""
     options = parser(__doc__)
+    options.add_argument("--picture", help="draw ours to the best peer here")
     options.add_argument("--repeats", type=int, default=200)
     options.add_argument("--limit", type=float, default=120.0, help="seconds for a peer and a line of the table")
     options.add_argument("--peers", nargs="*", default=["OLS", "Huber", "RANSAC", "RLM Tukey", "RLMDetSMM"])
+    options.add_argument("--sizes", type=int, default=len(SIZES), help="how many of the sizes, the small ones first")
     options.add_argument("--quick", action="store_true", help="20 data sets a line, small sizes")
     arguments = options.parse_args()
-    sizes = SIZES[:4] if arguments.quick else SIZES
+    sizes = SIZES[:4] if arguments.quick else SIZES[: arguments.sizes]
     names = ["ours", *arguments.peers]
     lines = compare(names, sizes, 20 if arguments.quick else arguments.repeats, arguments.limit)
     notes = []
@@ -230,6 +256,8 @@ def main():
     worst = max(lines, key=lambda line: line["ours to best"])
     notes.append(f"Largest ratio to the best peer: {worst['ours to best']:.2f} ({worst['scenario']}, n={worst['n']})")
     publish(lines, arguments, notes)
+    if arguments.picture:
+        draw(lines, arguments.picture)
 
 
 if __name__ == "__main__":
