@@ -1,5 +1,7 @@
 """The two estimators: parameters, and the choice of what is held and what is learned."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.metaestimators import available_if
@@ -129,6 +131,12 @@ class GeneralRobustRegressor(BaseRobustRegressor):
         efficiency: float = 0.95,
         fit_intercept: bool = True,
         l2_regularization: float | str = "auto",
+        kernel: str | Callable = "linear",
+        gamma: float | None = None,
+        degree: float = 3,
+        coef0: float = 1,
+        kernel_params: dict | None = None,
+        n_components: int | None = None,
         solver: str = "auto",
         init: str = "auto",
         max_iter: int = 200,
@@ -142,6 +150,12 @@ class GeneralRobustRegressor(BaseRobustRegressor):
         self.efficiency = efficiency
         self.fit_intercept = fit_intercept
         self.l2_regularization = l2_regularization
+        self.kernel = kernel
+        self.gamma = gamma
+        self.degree = degree
+        self.coef0 = coef0
+        self.kernel_params = kernel_params
+        self.n_components = n_components
         self.solver = solver
         self.init = init
         self.max_iter = max_iter
@@ -237,6 +251,12 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         contamination: float | str = "auto",
         fit_intercept: bool = True,
         l2_regularization: float | str = "auto",
+        kernel: str | Callable = "linear",
+        gamma: float | None = None,
+        degree: float = 3,
+        coef0: float = 1,
+        kernel_params: dict | None = None,
+        n_components: int | None = None,
         solver: str = "auto",
         init: str = "auto",
         max_iter: int = 200,
@@ -250,6 +270,12 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         self.contamination = contamination
         self.fit_intercept = fit_intercept
         self.l2_regularization = l2_regularization
+        self.kernel = kernel
+        self.gamma = gamma
+        self.degree = degree
+        self.coef0 = coef0
+        self.kernel_params = kernel_params
+        self.n_components = n_components
         self.solver = solver
         self.init = init
         self.max_iter = max_iter
@@ -324,8 +350,8 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
             return law
         return law._replace(share=share, width=self._width / frame.c_unit)
 
-    def _set_attributes(self, rows, result) -> None:
-        super()._set_attributes(rows, result)
+    def _set_attributes(self, rows, result, form) -> None:
+        super()._set_attributes(rows, result, form)
         self.contamination_ = float(result.point.law.share)
 
     def _clean_scale(self, rows, result) -> float:

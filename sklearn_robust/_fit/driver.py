@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_robust._fit.background import is_ruled, with_background
+from sklearn_robust._fit.dual import DualNewton, dual_objective, weighted_ridge
+from sklearn_robust._fit.flexible import flexible_start
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.lbfgs import LBFGS
 from sklearn_robust._fit.newton import Newton
@@ -18,40 +20,63 @@ from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.ridge import Inverse, residual_dof
 from sklearn_robust._fit.start import find_start, spread_index
 from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.kernels import KernelRows
 
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
+DUAL_SOLVERS = {"auto": LBFGS, "newton": DualNewton, "irls": IRLS, "lbfgs": LBFGS}
 _EPS = np.finfo(float).eps
 _PART_TOL = 1e-4
+# Landmarks with which the fit of an exact kernel begins.
+_LANDMARKS = 300
 # A gradient that is no longer one.
 _SENSELESS = 1e-3
 
 
 class Settings(NamedTuple):
-    """How to fit: ridge strength, a key of SOLVERS, the start, and when to stop."""
+    """How to fit: ridge strength (None to choose one), a key of SOLVERS, the start, and when to stop.
 
-    strength: float
+    ``flexible`` tells whether columns are features of a kernel, which need a start and may need a strength of their own.
+    """
+
+    strength: float | None
     solver: str
     init: str
     max_iter: int
     tol: float
     seed: int
+    flexible: bool = False
 
 
 def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | None, report: Callable) -> FitResult:
     """Fit rows from a start of its own, or from warm (theta, law)."""
-    part = _fit_part(rows, policy, settings) if warm is None and policy.learns else None
-    objective = _objective(rows, policy, settings.strength, part)
+    # from alpha = 2 on the loss is convex and leaves no row aside: least squares is nearest to its optimum
+    init = "ols" if not policy.learns and policy.alpha >= 2.0 else settings.init
+    settings = settings._replace(init=init)
+    exact = isinstance(rows, KernelRows)
+    starts = warm is None or policy.measures_start  # a measured scale is the data's own, wherever coefficients begin
     start = None
-    if part is not None:
+    if exact:
+        part = _fit_landmarks(rows, policy, settings) if starts or settings.strength is None else None
+        objective, strength = _dual_objective(rows, policy, settings, part)
+    else:
+        part = _fit_part(rows, policy, settings) if warm is None and policy.learns else None
+        strength = part.strength if part is not None and settings.strength is None else settings.strength
+        if settings.flexible and part is None and (starts or strength is None):
+            strength, start = flexible_start(rows, strength, init, settings.seed)
+        objective = _objective(rows, policy, strength, part, settings.flexible)
+    if exact and starts:
+        theta = weighted_ridge(objective)
+        scale = rows.m_scale(theta, objective.n_coefs)
+        law = policy.widened(objective, part.point.law) if policy.learns else policy.start(objective, theta, scale)
+    elif part is not None and warm is None:
         theta, law = part.point.theta, policy.widened(objective, part.point.law)
-    elif warm is None or policy.measures_start:  # a measured scale is the data's own, wherever coefficients begin
-        # from alpha = 2 on the loss is convex and leaves no row aside: least squares is nearest to its optimum
-        init = "ols" if not policy.learns and policy.alpha >= 2.0 else settings.init
-        start = find_start(objective, init, settings.seed, policy.least_alpha)
+    elif starts:
+        start = start or find_start(objective, init, settings.seed, policy.least_alpha)
         theta, law = start.theta, policy.start(objective, start.theta, start.scale)
     if warm is not None:
         theta, law = warm[0], law if policy.measures_start else policy.clip(warm[1])
-    solver = SOLVERS[settings.solver]
+        start = start if policy.measures_start else None
+    solver = (DUAL_SOLVERS if exact else SOLVERS)[settings.solver]
     penalised = objective.penalised
 
     def run(policy, theta, law):
@@ -74,7 +99,7 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
     elif reason is StopReason.PRECISION and history[-1].gradient > _SENSELESS:
         reason = StopReason.EXACT  # the scale itself is a rounding error
     ruled = part.ruled if part is not None else start is not None and is_ruled(objective, start, point)
-    return FitResult(point, history, reason, objective.total, objective.dof, objective.inverse, ruled)
+    return FitResult(point, history, reason, objective.total, objective.dof, objective.inverse, ruled, strength)
 
 
 def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
@@ -84,11 +109,26 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
         return None
     size = int(min(max(5000, 60 * q, n / 40), n / 20))
     part = rows.take(spread_index(n, size, np.random.default_rng(settings.seed)))
-    coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL, strength=settings.strength * size / n)
+    strength = None if settings.strength is None else settings.strength * size / n
+    coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL, strength=strength)
     return fit(part, policy, coarse, None, _silent)
 
 
-def _objective(rows: Rows, policy, strength: float, part: FitResult | None) -> Objective:
+def _fit_landmarks(rows: KernelRows, policy, settings: Settings) -> FitResult:
+    """A rough fit with a few landmarks in the place of an exact kernel."""
+    few = rows.on_landmarks(_LANDMARKS, np.random.default_rng(settings.seed))
+    coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL, flexible=True)
+    return fit(few, policy, coarse, None, _silent)
+
+
+def _dual_objective(rows: KernelRows, policy, settings: Settings, part: FitResult | None):
+    """The objective with an exact kernel, and its strength."""
+    strength = part.strength if settings.strength is None and part is not None else settings.strength
+    weights = np.ones(len(rows)) if part is None else part.point.weights
+    return dual_objective(rows, strength * rows.frame.noise_unit**2, weights, policy.learns), strength
+
+
+def _objective(rows: Rows, policy, strength: float, part: FitResult | None, flexible: bool) -> Objective:
     """The objective with its degrees of freedom: full rank in a part of the rows is full rank in all."""
     penalty = rows.frame.penalty(strength)
     total = rows.total_weight
@@ -98,7 +138,7 @@ def _objective(rows: Rows, policy, strength: float, part: FitResult | None) -> O
     else:
         gram = rows.gram()
         inverse = Inverse.of(gram, penalty)
-        determined = Inverse.of(gram, np.zeros_like(penalty)) if penalty.any() else inverse
+        determined = Inverse.of(gram, np.zeros_like(penalty)) if penalty.any() and not flexible else inverse
         dof = residual_dof(total, gram, penalty) if penalty.any() else total - inverse.rank
     amplification = float(np.sqrt(max(total * determined.variances.max(initial=0.0), 1.0)))
     return Objective(rows, penalty, inverse, amplification, total, dof if dof > 1e-9 * total else 0.0, policy.learns)
@@ -142,7 +182,7 @@ def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: in
         report(len(history) - 1, history[-1], objective.dof)
         if not (np.isfinite(history[-1].objective) and np.isfinite(history[-1].gradient)):
             return point, history, StopReason.OVERFLOW
-        reason = _stop(history, tol, rounding, typical)
+        reason = _stop(history, tol, rounding * (typical + objective.size(point.theta)))
         if reason is not None:
             return point, history, reason
         if len(history) > max_iter:
@@ -159,10 +199,10 @@ def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: in
 
 def _record(objective: Objective, policy, point: Point) -> Record:
     gradient = max(objective.coef_gradient(point), policy.gradient(objective, point.sums.scalars, point.law))
-    return Record(objective.value(point), point.law, gradient, point.theta)
+    return Record(objective.value(point), point.law, gradient, objective.recorded(point.theta))
 
 
-def _stop(history: list[Record], tol: float, rounding: float, typical: float) -> StopReason | None:
+def _stop(history: list[Record], tol: float, rounding: float) -> StopReason | None:
     """Whether the gradient is small, and with it the way still to go, at the rate at which the last step shrank it."""
     last = history[-1]
     if last.gradient <= tol:
@@ -173,6 +213,6 @@ def _stop(history: list[Record], tol: float, rounding: float, typical: float) ->
         if last.gradient * move <= tol * (before.gradient - last.gradient):
             return StopReason.GRADIENT
     # residuals carry rounding errors of a few ulps of y' and of the fit: in units of c that is the best gradient
-    if last.gradient <= rounding * (typical + float(np.abs(last.theta).sum())) / last.law.c:
+    if last.gradient <= rounding / last.law.c:
         return StopReason.PRECISION
     return None

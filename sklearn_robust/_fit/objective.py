@@ -150,6 +150,18 @@ class Objective:
         plain = float(np.abs(point.gradient).max(initial=0.0)) / self.total
         return max(plain, float(np.abs(self.inverse @ point.gradient).max(initial=0.0)))
 
+    def weighted_inverse(self, point: Point) -> Inverse:
+        """(X'WX + P)^-1 at a point with its gram of the weights W."""
+        return Inverse.of(point.sums.gram, self.penalty)
+
+    def recorded(self, theta) -> np.ndarray:
+        """What a history keeps of coefficients."""
+        return theta
+
+    def size(self, theta) -> float:
+        """How large the terms are whose rounding a residual carries."""
+        return float(np.abs(theta).sum())
+
     def line2(self, residuals, laws: list[Law]) -> tuple[np.ndarray, np.ndarray]:
         """Sums over known residuals (n,) at each of k laws: scalars (k, 11), and line 2 (k,)."""
         scalars = self.rows.residual_sums(residuals, [law.of_rows() for law in laws], self.learns)

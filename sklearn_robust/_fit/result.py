@@ -41,7 +41,8 @@ class Record(NamedTuple):
 class FitResult:
     """The last point, how it was reached, S, S - d, and (X'SX + P)^-1 (of a part of the rows, where they are many).
 
-    ``ruled`` tells whether outliers of high leverage seem to have drawn the fit away from its start.
+    ``ruled`` tells whether outliers of high leverage seem to have drawn the fit away from its start; ``strength`` is
+    that of the penalty, given or chosen.
     """
 
     point: Point
@@ -51,6 +52,7 @@ class FitResult:
     dof: float
     inverse: Inverse
     ruled: bool
+    strength: float
 
     @property
     def n_iter(self) -> int:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_robust._rows import cpu
+from sklearn_robust._rows import cpu, vector
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.subsets import clean_scale, m_scale
 from sklearn_robust._rows.sums import N_CROSS, N_SCALARS, Sums
@@ -37,14 +37,22 @@ def clean_probability(residuals, law: RowLaw) -> np.ndarray:
     """The probability (n,) that rows with these residuals (n,), in units of the law, are no outliers."""
     if law.tail == -np.inf:
         return np.ones(len(residuals))
+    return row_terms(residuals, law, vector.CLEAN)
+
+
+def row_terms(residuals, law: RowLaw, row: int) -> np.ndarray:
+    """A term of ``vector`` (n,) at known residuals (n,): WEIGHT, CLEAN (with a background) or CURVATURE."""
     out = np.array(residuals, dtype=float)
-    cpu.row_weights(law.alpha, law.c, law.tail, 0, len(out), True, out)
+    cpu.row_terms(law.alpha, law.c, law.tail, 0, len(out), row, out)
     return out
 
 
 @dataclass(frozen=True)
 class Rows:
-    """X (n, p), y (n,), sample weights and noise scales (n,) or empty for ones, and the frame they are seen in."""
+    """X (n, p), y (n,), sample weights and noise scales (n,) or empty for ones, and the frame they are seen in.
+
+    X may be ``Features``, whose rows are made for each chunk when it is read.
+    """
 
     X: np.ndarray
     y: np.ndarray
@@ -62,7 +70,7 @@ class Rows:
 
     @cached_property
     def _chunk(self) -> int:
-        return min(CHUNK_ROWS, max(CHUNK_ENTRIES // self.frame.n_coefs, 1))
+        return min(CHUNK_ROWS, max(CHUNK_ENTRIES // max(self.frame.n_coefs, 1), 1))
 
     @cached_property
     def _n_chunks(self) -> int:
@@ -86,9 +94,14 @@ class Rows:
         inv_scale = 1.0 / frame.scale
 
         def task(first, last, scalars, score, cross, gram):
+            X, y, weights, noise, result = self.X, self.y, self.weights, self.noise, out
+            if not isinstance(X, np.ndarray):
+                part = slice(first, last)
+                X, y, weights, noise, result = X[part], y[part], weights[part], noise[part], out[part]
+                first, last = 0, last - first
             cpu.sweep(
-                self.X, self.y, self.weights, self.noise, frame.center, inv_scale, frame.y_center,
-                1.0 / frame.y_scale, theta, *law, want, learn_shape, first, last, out,
+                X, y, weights, noise, frame.center, inv_scale, frame.y_center,
+                1.0 / frame.y_scale, theta, *law, want, learn_shape, first, last, result,
                 scalars, score, cross, gram,
             )  # fmt: skip
 
@@ -123,7 +136,7 @@ class Rows:
     def loss_weights(self, theta, law: RowLaw) -> np.ndarray:
         """The weight of the loss at each row (n,)."""
         out = self.residuals(theta)
-        self._map(lambda chunk, first, last: cpu.row_weights(law.alpha, law.c, law.tail, first, last, False, out))
+        self._map(lambda chunk, first, last: cpu.row_terms(law.alpha, law.c, law.tail, first, last, vector.WEIGHT, out))
         return out
 
     def m_scale(self, theta, n_coefs: float) -> float:

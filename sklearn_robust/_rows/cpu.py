@@ -222,8 +222,8 @@ def residual_sums(residuals, weights, alpha, c, tail, slope, curve, knee, learn_
 
 
 @jit
-def row_weights(alpha, c, tail, first, last, clean, out):
-    """Residuals in ``out`` become the weights of the loss, or for ``clean`` the probabilities of being a clean row."""
+def row_terms(alpha, c, tail, first, last, row, out):
+    """Residuals in ``out`` become one of the terms of ``vector``: WEIGHT, CLEAN (with a background) or CURVATURE."""
     terms = np.empty((vector.N_BUFFERS, _LONG_BLOCK))
     u = np.empty(_LONG_BLOCK)
     inv_c = 1.0 / c
@@ -234,8 +234,9 @@ def row_weights(alpha, c, tail, first, last, clean, out):
         if tail > -np.inf:
             vector.fill_terms(u, m, alpha, False, terms)
             vector.mix(u, m, tail, 0.0, 0.0, np.inf, terms)
-        else:
+        elif row == vector.WEIGHT:
             vector.fill_weights(u, m, alpha, terms)
-        row = vector.CLEAN if clean else vector.WEIGHT
+        else:
+            vector.fill_terms(u, m, alpha, False, terms)
         for i in range(m):
             out[start + i] = terms[row, i]
