@@ -98,10 +98,13 @@ class Spectrum:
         return float(strengths[best] * (strengths[1] / strengths[0]) ** shift)
 
     def rigid(self, total: float) -> float:
-        """The strength that leaves so few degrees of freedom that outliers show."""
+        """The likeliest strength, or one that leaves so few degrees of freedom that outliers show.
+
+        Outliers make the likeliest strength larger, as all noise does.
+        """
         strengths = self.strengths
         few = self.dof(strengths) <= max(total / _RIGIDITY, self.intercept + 1.0)
-        return float(strengths[np.argmax(few)]) if few.any() else float(strengths[-1])
+        return max(float(strengths[np.argmax(few)]) if few.any() else float(strengths[-1]), self.likeliest())
 
 
 def flexible_start(rows: Rows, strength: float | None, init: str, seed: int) -> tuple[float, Start]:
@@ -124,11 +127,9 @@ def flexible_start(rows: Rows, strength: float | None, init: str, seed: int) -> 
     )
     plain = Spectrum.of(first, first.at(np.zeros(len(gram)), Law(2.0, 1.0), cpu.GRAM))
     wanted = None if given is None else share * given
+    found, start = _fallen(objective_at, plain, wanted, _WAYS["lad" if init == "lad" else "gnc"])
     if init == "ols":
-        found = plain.likeliest() if wanted is None else wanted
         start = ols(objective_at(found))
-    else:
-        found, start = _fallen(objective_at, plain, wanted, _WAYS["lad" if init == "lad" else "gnc"])
     final = found if given is None else given
     if some is not rows:
         start = Start(start.theta, rows.m_scale(start.theta, float(plain.dof(share * final))))
