@@ -184,6 +184,10 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
     def _is_precomputed(self) -> bool:
         return isinstance(self.kernel, str) and self.kernel == "precomputed"
 
+    @property
+    def _is_linear(self) -> bool:
+        return isinstance(self.kernel, str) and self.kernel == "linear"
+
     def _validated(self, X, reset: bool) -> np.ndarray:
         with _checks.naming("X"):
             X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
@@ -215,7 +219,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
 
     def _check_kernel(self) -> None:
         """The parameters of a kernel, as those of KernelRidge."""
-        if not callable(self.kernel) and not (isinstance(self.kernel, str) and self.kernel == "linear"):
+        if not (self._is_linear or callable(self.kernel)):
             from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS
 
             kernels = (*PAIRWISE_KERNEL_FUNCTIONS, "precomputed")
@@ -232,7 +236,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
             _checks.refuse("kernel_params", self.kernel_params, "a dict or None", "it is passed to a callable kernel")
         if self.n_components is not None:
             _checks.check_count("n_components", self.n_components, 1, "None is the exact kernel")
-        if self.init == "s" and (self.kernel != "linear" or self.n_components is not None):
+        if self.init == "s" and not self._is_linear:
             _checks.refuse("init", self.init, "another start for a kernel", "'auto' takes 'gnc' there")
 
     def _rows(self, X, y, weights, noise, seed: int):
@@ -305,8 +309,10 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
     def _set_attributes(self, rows: Rows, result: FitResult, form) -> None:
         frame = rows.frame
         for name in _OF_FORMS:  # of a former fit in another form
-            vars(self).pop(name, None)
-        vars(self).update(form.attributes(frame, result.point.theta))
+            if hasattr(self, name):
+                delattr(self, name)
+        for name, value in form.attributes(frame, result.point.theta).items():
+            setattr(self, name, value)
         self._kernel = getattr(form, "kernel", None)
         self.l2_regularization_ = float(result.strength)
         self.alpha_ = float(result.point.law.alpha)

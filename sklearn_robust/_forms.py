@@ -26,7 +26,7 @@ _EPS = np.finfo(float).eps
 def form_of(model, X, n_rows: int, seed: int):
     """The form that the parameters of a model ask for; n_rows of X count."""
     linear = isinstance(model.kernel, str) and model.kernel == "linear"
-    if model.n_components is not None:
+    if model.n_components is not None and not linear:
         if model.n_components > n_rows:
             _checks.refuse(
                 "n_components", model.n_components, f"at most the number of rows, {n_rows}", "None is the exact kernel"
@@ -144,14 +144,14 @@ class Nystroem:
         if not self.kernel.precomputed:
             found["components_"] = self.landmarks.Z
         found["component_indices_"] = self.indices
-        return found | _of_columns(self.kernel, self.landmarks.Z, found["dual_coef_"], intercept)
+        return found
 
     def warm(self, model, rows: Rows) -> np.ndarray | None:
         """Coefficients in working units of a model fitted before, where it had the same landmarks."""
         if not np.array_equal(getattr(model, "component_indices_", NONE), self.indices):
             return None
         coef = np.linalg.lstsq(self.landmarks.turn, model.dual_coef_, rcond=None)[0]
-        return rows.frame.from_raw(coef, _dual_intercept(model, self.kernel))
+        return rows.frame.from_raw(coef, model.intercept_)
 
 
 @dataclass

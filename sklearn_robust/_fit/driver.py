@@ -27,7 +27,7 @@ DUAL_SOLVERS = {"auto": LBFGS, "newton": DualNewton, "irls": IRLS, "lbfgs": LBFG
 _EPS = np.finfo(float).eps
 _PART_TOL = 1e-4
 # Landmarks with which the fit of an exact kernel begins.
-_LANDMARKS = 300
+_LANDMARKS = 200
 # A gradient that is no longer one.
 _SENSELESS = 1e-3
 
@@ -35,7 +35,7 @@ _SENSELESS = 1e-3
 class Settings(NamedTuple):
     """How to fit: ridge strength (None to choose one), a key of SOLVERS, the start, and when to stop.
 
-    ``flexible`` tells whether columns are features of a kernel, which need a start and may need a strength of their own.
+    ``flexible`` tells whether columns are features of a kernel, which need a start of their own and perhaps a strength.
     """
 
     strength: float | None
@@ -50,32 +50,14 @@ class Settings(NamedTuple):
 def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | None, report: Callable) -> FitResult:
     """Fit rows from a start of its own, or from warm (theta, law)."""
     # from alpha = 2 on the loss is convex and leaves no row aside: least squares is nearest to its optimum
-    init = "ols" if not policy.learns and policy.alpha >= 2.0 else settings.init
-    settings = settings._replace(init=init)
-    exact = isinstance(rows, KernelRows)
+    if not policy.learns and policy.alpha >= 2.0:
+        settings = settings._replace(init="ols")
     starts = warm is None or policy.measures_start  # a measured scale is the data's own, wherever coefficients begin
-    start = None
-    if exact:
-        part = _fit_landmarks(rows, policy, settings) if starts or settings.strength is None else None
-        objective, strength = _dual_objective(rows, policy, settings, part)
-    else:
-        part = _fit_part(rows, policy, settings) if warm is None and policy.learns else None
-        strength = part.strength if part is not None and settings.strength is None else settings.strength
-        if settings.flexible and part is None and (starts or strength is None):
-            strength, start = flexible_start(rows, strength, init, settings.seed)
-        objective = _objective(rows, policy, strength, part, settings.flexible)
-    if exact and starts:
-        theta = weighted_ridge(objective)
-        scale = rows.m_scale(theta, objective.n_coefs)
-        law = policy.widened(objective, part.point.law) if policy.learns else policy.start(objective, theta, scale)
-    elif part is not None and warm is None:
-        theta, law = part.point.theta, policy.widened(objective, part.point.law)
-    elif starts:
-        start = start or find_start(objective, init, settings.seed, policy.least_alpha)
-        theta, law = start.theta, policy.start(objective, start.theta, start.scale)
+    exact = isinstance(rows, KernelRows)
+    begin = _begin_exact if exact else _begin
+    objective, strength, part, start, theta, law = begin(rows, policy, settings, starts, warm is None)
     if warm is not None:
         theta, law = warm[0], law if policy.measures_start else policy.clip(warm[1])
-        start = start if policy.measures_start else None
     solver = (DUAL_SOLVERS if exact else SOLVERS)[settings.solver]
     penalised = objective.penalised
 
@@ -102,6 +84,24 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
     return FitResult(point, history, reason, objective.total, objective.dof, objective.inverse, ruled, strength)
 
 
+def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool):
+    """The objective, the strength, the fit of a part or else the start, and where to begin (None where not asked)."""
+    part = _fit_part(rows, policy, settings) if cold and policy.learns else None
+    strength, start = settings.strength, None
+    theta = law = None
+    if part is not None:
+        strength = part.strength if strength is None else strength
+    elif settings.flexible and (starts or strength is None):
+        strength, start = flexible_start(rows, strength, settings.init, settings.seed)
+    objective = _objective(rows, policy, float(strength or 0.0), part, settings.flexible)
+    if part is not None:
+        theta, law = part.point.theta, policy.widened(objective, part.point.law)
+    elif starts:
+        start = start or find_start(objective, settings.init, settings.seed, policy.least_alpha)
+        theta, law = start.theta, policy.start(objective, start.theta, start.scale)
+    return objective, strength, part, start if starts else None, theta, law
+
+
 def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
     """A rough fit of a random part of many rows."""
     n, q = len(rows), rows.frame.n_coefs
@@ -114,18 +114,23 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
     return fit(part, policy, coarse, None, _silent)
 
 
-def _fit_landmarks(rows: KernelRows, policy, settings: Settings) -> FitResult:
-    """A rough fit with a few landmarks in the place of an exact kernel."""
-    few = rows.on_landmarks(_LANDMARKS, np.random.default_rng(settings.seed))
-    coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL, flexible=True)
-    return fit(few, policy, coarse, None, _silent)
-
-
-def _dual_objective(rows: KernelRows, policy, settings: Settings, part: FitResult | None):
-    """The objective with an exact kernel, and its strength."""
-    strength = part.strength if settings.strength is None and part is not None else settings.strength
-    weights = np.ones(len(rows)) if part is None else part.point.weights
-    return dual_objective(rows, strength * rows.frame.noise_unit**2, weights, policy.learns), strength
+def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool):
+    """The same with an exact kernel; the part is a rough fit with a few landmarks, whose weights and law are kept."""
+    part, strength, weights = None, settings.strength, np.ones(len(rows))
+    if starts or strength is None:
+        few = rows.on_landmarks(_LANDMARKS, np.random.default_rng(settings.seed))
+        coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL)
+        part = fit(few, policy, coarse, None, _silent)
+        strength, weights = part.strength, part.point.weights
+    objective = dual_objective(rows, strength * rows.frame.noise_unit**2, weights, policy.learns)
+    theta = law = None
+    if part is not None and starts:
+        theta = weighted_ridge(objective)
+        if policy.learns:
+            law = policy.widened(objective, part.point.law)
+        else:
+            law = policy.start(objective, theta, rows.m_scale(theta, objective.n_coefs))
+    return objective, strength, part, None, theta, law
 
 
 def _objective(rows: Rows, policy, strength: float, part: FitResult | None, flexible: bool) -> Objective:

@@ -10,7 +10,7 @@ Coefficients come as theta = (b, K a, a), gradients as (slope in b, λ a - ω r,
 scalar product then, and steps are sums of either kind, as if theta were coefficients of columns.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
@@ -24,6 +24,9 @@ from sklearn_robust._rows.kernels import KernelRows
 from sklearn_robust._rows.sums import Sums
 
 _MAX_HALVINGS = 10
+# Rows of less weight at the start may gain some on the way: steps are scaled as if they had this much.
+_LEAST_WEIGHT = 0.1
+_LEAST_OMEGA = 1e-12
 _EPS = np.finfo(float).eps
 
 
@@ -31,29 +34,22 @@ class NotPositive(ValueError):
     """The kernel matrix has directions below zero."""
 
 
-@dataclass(frozen=True)
 class DualInverse:
     """The inverse of the Hessian of weighted ridge, as a Cholesky factor of B = λ I + D K D; ``aim`` is B^-1 D 1."""
 
-    kernel: np.ndarray
-    strength: float
-    root: np.ndarray
-    factor: np.ndarray
-    aim: np.ndarray
-    _last: list = field(default_factory=list)
-
-    @classmethod
-    def of(cls, rows: KernelRows, strength: float, omega) -> "DualInverse":
-        """Factorise for weights omega (n,) >= 0."""
-        root = np.sqrt(omega)
+    def __init__(self, rows: KernelRows, strength: float, omega):
+        # a little in the place of weights of zero: K a is found by division
+        root = np.sqrt(np.maximum(omega, _LEAST_OMEGA * omega.max()))
         matrix = rows.X * root
         matrix *= root[:, None]
         matrix.ravel()[:: len(root) + 1] += strength
         factor, info = dpotrf(matrix.T, lower=1, overwrite_a=1)
         if info != 0:
             raise NotPositive
-        aim = dpotrs(factor, root, lower=1)[0] if rows.frame.fit_intercept else np.zeros(0)
-        return cls(rows.X, strength, root, factor, aim)
+        self.kernel, self.strength, self.intercept = rows.X, strength, rows.frame.fit_intercept
+        self.root, self.factor = root, factor
+        self.aim = dpotrs(factor, root, lower=1)[0] if self.intercept else np.zeros(len(root))
+        self._gradient = self._product = np.zeros(0)
 
     @property
     def rank(self) -> int:
@@ -62,27 +58,28 @@ class DualInverse:
 
     def residual_dof(self) -> float:
         """The trace of y -> y - f at these weights."""
-        inverse = dtrtri(self.factor, lower=1)[0]
+        inverse = dtrtri(self.factor, lower=1)[0].T
         trace = float(np.vdot(inverse, inverse))
-        if self.aim.size:
+        if self.intercept:
             trace -= float(self.aim @ self.aim) / float(self.root @ self.aim)
         return self.strength * trace
 
     def __matmul__(self, gradient) -> np.ndarray:
         """The direction (1 + 2 n,) whose product with the Hessian is a gradient (1 + 2 n,)."""
-        if self._last and self._last[0] is gradient:  # the test for the end asks for it before the next step does
-            return self._last[1]
+        if np.array_equal(gradient, self._gradient):  # the test for the end asks for it before the next step does
+            return self._product
         n = len(self.root)
         right = gradient[1 : 1 + n]
         image = self.root * (self.kernel @ right)
         change = right - self.root * dpotrs(self.factor, image, lower=1)[0]
         out = np.zeros(1 + 2 * n)
-        if self.aim.size:
+        if self.intercept:
             out[0] = (gradient[0] - self.aim @ image) / (self.strength * float(self.root @ self.aim))
             change -= (self.strength * out[0]) * (self.root * self.aim)
         out[1 + n :] = change / self.strength
-        out[1 : 1 + n] = self.kernel @ out[1 + n :]
-        self._last[:] = gradient, out
+        # λ a + Ω (K a + b) is the gradient: this gives K a without another product
+        out[1 : 1 + n] = (right - change) / self.root**2 - out[0]
+        self._gradient, self._product = gradient, out
         return out
 
 
@@ -91,6 +88,7 @@ class DualObjective(Objective):
     """The objective of a fit with an exact kernel; ``penalty`` holds the one strength λ."""
 
     rows: KernelRows
+    inverse: DualInverse  # type: ignore[assignment]
 
     @property
     def strength(self) -> float:
@@ -122,9 +120,9 @@ class DualObjective(Objective):
         move = self.inverse @ point.gradient
         return max(float(np.abs(move[0] + move[1 : 1 + n]).max()), abs(float(point.gradient[0])) / self.total)
 
-    def weighted_inverse(self, point: Point) -> DualInverse:
+    def weighted_inverse(self, point: Point) -> DualInverse:  # type: ignore[override]
         """Of ridge with the weights of a point."""
-        return DualInverse.of(self.rows, self.strength, self.rows.precisions * point.weights)
+        return DualInverse(self.rows, self.strength, self.rows.precisions * point.weights)
 
     def newton_direction(self, point: Point) -> np.ndarray | None:
         """Minus the inverse Hessian times the gradient, where that points downhill."""
@@ -170,8 +168,10 @@ class DualNewton:
     def _coefficients(self, objective: DualObjective, point: Point) -> np.ndarray:
         direction = objective.newton_direction(point)
         noise = objective.noise(point.line1)
+        if direction is None:
+            return IRLS().coefficients(objective, point)
         length = 1.0
-        for _ in range(_MAX_HALVINGS if direction is not None else 0):
+        for _ in range(_MAX_HALVINGS):
             theta = point.theta + length * point.law.c * direction
             if objective.at(theta, point.law, cpu.SCORE).line1 <= point.line1 + noise:
                 return theta
@@ -180,12 +180,12 @@ class DualNewton:
 
 
 def dual_objective(rows: KernelRows, strength: float, weights, learns: bool) -> DualObjective:
-    """The objective at a strength in working units; ``weights`` (n,) of the loss, near those of the end, scale steps."""
+    """The objective at a strength in working units; weights (n,) of the loss near those of the end scale steps."""
     total = rows.total_weight
-    inverse = DualInverse.of(rows, strength, rows.precisions)
+    inverse = DualInverse(rows, strength, rows.precisions)
     dof = total - len(rows) + inverse.residual_dof()
     if (weights != 1.0).any():
-        inverse = DualInverse.of(rows, strength, rows.precisions * weights)
+        inverse = DualInverse(rows, strength, rows.precisions * np.maximum(weights, _LEAST_WEIGHT))
     return DualObjective(rows, np.array([strength]), inverse, 1.0, total, dof if dof > 1e-9 * total else 0.0, learns)
 
 

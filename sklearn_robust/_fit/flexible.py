@@ -138,9 +138,7 @@ def flexible_start(rows: Rows, strength: float | None, init: str, seed: int) -> 
 
 def _fallen(objective_at, plain: Spectrum, given: float | None, way) -> tuple[float, Start]:
     """From a rigid fit to the given strength, or to the likeliest."""
-    wanted = given
-    rigid = plain.rigid(objective_at(1.0).total)
-    now = rigid if wanted is None else max(rigid, wanted)
+    now = max(plain.rigid(objective_at(1.0).total), given or 0.0)
     objective = objective_at(now)
     start = annealed(objective, ols(objective), way)
     alpha, factor = way[-1]
@@ -149,10 +147,13 @@ def _fallen(objective_at, plain: Spectrum, given: float | None, way) -> tuple[fl
             break
         law = Law(alpha, factor * start.scale)
         if given is None:
-            point = objective.at(start.theta, law, cpu.GRAM)
-            wanted = Spectrum.of(objective, point).likeliest()
-        following = max(wanted, now / _FALL)
-        if abs(np.log(following / now)) < _SAME and (given is None or following == now):
+            likeliest = Spectrum.of(objective, objective.at(start.theta, law, cpu.GRAM)).likeliest()
+            following = max(likeliest, now / _FALL)
+            same = abs(np.log(following / now)) < _SAME
+        else:
+            following = max(given, now / _FALL)
+            same = following == now
+        if same:
             break
         now = following
         objective = objective_at(now)

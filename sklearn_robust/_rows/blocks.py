@@ -3,9 +3,10 @@
 Partial sums are added in the order of the chunks, so the number of threads does not change a bit.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from sklearn_robust._rows import cpu, vector
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.subsets import clean_scale, m_scale
 from sklearn_robust._rows.sums import N_CROSS, N_SCALARS, Sums
-from sklearn_robust._rows.threads import run_all
+from sklearn_robust._rows.threads import run_all, serial_blas
 
 # Entries of X and rows in a chunk, at most.
 CHUNK_ENTRIES, CHUNK_ROWS = 2**19, 2**16
@@ -54,7 +55,7 @@ class Rows:
     X may be ``Features``, whose rows are made for each chunk when it is read.
     """
 
-    X: np.ndarray
+    X: Any
     y: np.ndarray
     weights: np.ndarray
     noise: np.ndarray
@@ -105,7 +106,8 @@ class Rows:
                 scalars, score, cross, gram,
             )  # fmt: skip
 
-        return self._map_sum(task, theta.size if want != cpu.RESIDUALS else 0)
+        with nullcontext() if isinstance(self.X, np.ndarray) else serial_blas():
+            return self._map_sum(task, theta.size if want != cpu.RESIDUALS else 0)
 
     def sweep(self, theta, law: RowLaw, want: int, learn_shape: bool = False) -> tuple[Sums, np.ndarray]:
         """One pass over X, at coefficients theta (q,) in working units: the sums, and the loss's weights (n,)."""

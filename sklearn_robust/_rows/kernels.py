@@ -18,13 +18,13 @@ from scipy.linalg import eigh
 
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import Frame
-from sklearn_robust._rows.threads import run_all
+from sklearn_robust._rows.threads import run_all, serial_blas
 
 # Directions of the landmarks' kernel below this share of the largest are rounding, or landmarks that coincide.
 _RANK_TOL = 1e-12
 # Entries of a feature matrix that is kept; a larger one is made anew, chunk by chunk, in every pass.
 KEPT_ENTRIES = 2**26
-_CHUNK_ROWS = 2048
+_CHUNK_ROWS = 1024
 _SORTED_ROWS = 20_000
 
 
@@ -89,7 +89,8 @@ def _in_chunks(columns: Callable, X, n_columns: int) -> np.ndarray:
         part = slice(chunk * _CHUNK_ROWS, (chunk + 1) * _CHUNK_ROWS)
         out[part] = columns(X[part])
 
-    run_all(fill, -(-len(X) // _CHUNK_ROWS))
+    with serial_blas():
+        run_all(fill, -(-len(X) // _CHUNK_ROWS))
     return out
 
 
