@@ -20,6 +20,8 @@ _MANY_COLUMNS = 200
 _PREDICTED_ENTRIES = 2**22
 # Matrices of the size of the kernel's that a fit holds at once.
 _MATRICES = 3
+# In units of the largest eigenvalue: the solution of a dual system keeps about six digits there.
+_LEAST_STRENGTH = 1e-10
 _EPS = np.finfo(float).eps
 
 
@@ -92,11 +94,15 @@ class Directions:
         frame = Frame.of(X, y, weights, fit_intercept, noise)
         self.center = frame.center
         self.factor = np.where(np.isfinite(frame.scale), 1.0 / frame.scale if self.scaled else 1.0, 0.0)
-        self.turn, root = qr(((X - self.center) * self.factor).T, mode="economic", check_finite=False)
-        size = float(np.abs(root).max())
-        unit = size * float(np.sqrt(np.mean((root / size) ** 2))) if size > 0.0 else 1.0
-        frame = replace(frame, center=np.zeros(len(root)), scale=np.full(len(root), unit))
-        return Rows(np.ascontiguousarray(root.T), y, weights, noise / frame.noise_unit, frame)
+        turn, root, order = qr(((X - self.center) * self.factor).T, mode="economic", pivoting=True, check_finite=False)
+        sizes = np.abs(root.diagonal())
+        rank = max(int((sizes > X.shape[1] * _EPS * sizes[0]).sum()), 1)
+        self.turn = turn[:, :rank]
+        Z = np.empty((len(X), rank))
+        Z[order] = root[:rank].T
+        unit = float(sizes[0]) / np.sqrt(len(X)) or 1.0
+        frame = replace(frame, center=np.zeros(rank), scale=np.full(rank, unit))
+        return Rows(Z, y, weights, noise / frame.noise_unit, frame)
 
     def attributes(self, frame: Frame, theta) -> dict:
         """Fitted attributes."""
@@ -246,7 +252,7 @@ def settled_strength(rows: Rows, strength: float) -> float:
     if not isinstance(rows, KernelRows):
         return strength
     unit = rows.frame.noise_unit**2
-    least = 16.0 * _EPS * len(rows) * float((rows.X.diagonal() * rows.precisions).max()) / unit
+    least = _LEAST_STRENGTH * len(rows) * float((rows.X.diagonal() * rows.precisions).max()) / unit
     if strength >= least:
         return strength
     warnings.warn(

@@ -9,7 +9,7 @@ robust weights ω of the rows and profiled over c, b with a flat prior; it minim
 
     (N - 1) log q(λ) + Σ_j log(1 + e_j / λ),    q(λ) = min_f [Σ ω (y - f)² + λ a'K a]
 
-e_j the eigenvalues of the centred gram of the features with weights ω, N the number of rows that have a weight.
+e_j the eigenvalues of the centred gram of the features with weights ω, N the effective number of rows believed.
 C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning, 2006, sections 2.7 and 5.4.
 """
 
@@ -68,7 +68,9 @@ class Spectrum:
         weights = point.weights
         typical = median(weights, rows.weights)
         counted = np.minimum(weights / typical, 1.0) if typical > 0.0 else np.ones(len(rows))
-        count = float(rows.weights @ counted if rows.weights.size else counted.sum())
+        sizes = rows.all_weights
+        # a weight of 2 is a row twice, but not two draws of the noise, of which both gave the same
+        count = float(sizes.sum() * (sizes @ counted) / (sizes @ sizes))
         shares = (vectors.T @ (right * scale)) ** 2
         return cls(np.maximum(values, 0.0), shares, max(squares, 0.0), count, frame.fit_intercept)
 
