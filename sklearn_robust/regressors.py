@@ -19,14 +19,31 @@ _COMMON_PARAMETERS = """\
 fit_intercept : bool, default=True
         Whether the model has an intercept, which is never penalised.
     l2_regularization : float or "auto", default="auto"
-        Ridge strength in noise units: at ``alpha=2`` the fit is that of ``Ridge(alpha=l2_regularization)``.
-        ``"auto"`` is 0.
+        Ridge strength in noise units: at ``alpha=2`` the fit is that of ``Ridge(alpha=l2_regularization)``, or of
+        ``KernelRidge`` with ``fit_intercept=False``. ``"auto"`` is 0 for linear models; for a kernel it maximises the
+        marginal likelihood at the weights of a robust start.
+    kernel : str or callable, default="linear"
+        A name among scikit-learn's ``pairwise_kernels``, a function of two rows, or "precomputed": then X is the matrix
+        of kernel values, (n_samples, n_samples) for ``fit`` and (n_queries, n_samples) later. "linear" fits ``coef_``.
+    gamma : float or None, default=None
+        Parameter of the kernels "rbf", "laplacian", "poly", "sigmoid" and "chi2"; None is their default.
+    degree : float, default=3
+        Degree of "poly".
+    coef0 : float, default=1
+        Zeroth coefficient of "poly" and "sigmoid".
+    kernel_params : dict or None, default=None
+        Keyword arguments of a callable kernel.
+    n_components : int or None, default=None
+        Number of rows drawn as landmarks (Nyström) that stand for all in a kernel, at most that of the rows. None is the
+        exact kernel, which holds matrices of n_samples x n_samples. A linear model has no use for it.
     solver : {"auto", "irls", "lbfgs", "newton"}, default="auto"
-        The road to the optimum; every solver ends at the same one from the same start. ``"auto"`` is ``"newton"``.
+        The road to the optimum; every solver ends at the same one from the same start. ``"auto"`` is ``"newton"``, and
+        ``"lbfgs"`` with an exact kernel.
     init : {"auto", "ols", "lad", "s", "gnc"}, default="auto"
         The start: least squares, least absolute deviations, the S-estimate (which half of the rows cannot move, however
-        wrong), graduated non-convexity (alpha annealed from 2 down), or "s" where there are rows enough for it. A loss
-        held at alpha >= 2, which leaves no row aside, begins at least squares.
+        wrong; linear models only), graduated non-convexity (alpha annealed from 2 down), or "s" where there are rows
+        enough for it and "gnc" for a kernel. A loss held at alpha >= 2, which leaves no row aside, begins at least
+        squares.
     max_iter : int, default=200
         The most steps after the start.
     tol : float, default=1e-8
@@ -34,15 +51,24 @@ fit_intercept : bool, default=True
     warm_start : bool, default=False
         Whether ``fit`` starts from the last coefficients and law.
     random_state : int, RandomState instance or None, default=0
-        Of the subsets of rows that the S-estimate draws: the same data give the same fit, unless this is None.
+        Of the subsets of rows that the S-estimate draws, and of landmarks: the same data give the same fit, unless this
+        is None.
     verbose : int, default=0
         Whether to print a line for each step."""
 
 _COMMON_ATTRIBUTES = """\
 coef_ : ndarray of shape (n_features,)
-        Coefficients; of smallest norm, in working units, where the rows do not determine them.
+        Coefficients of a linear model; of smallest norm, in working units, where the rows do not determine them.
+    dual_coef_ : ndarray of shape (n_samples,) or (n_components,)
+        With a kernel, the coefficients of its values at the rows of ``X_fit_`` or ``components_``.
+    X_fit_ : ndarray of shape (n_samples, n_features)
+        With an exact kernel that is not precomputed, the rows of positive weight.
+    components_ : ndarray of shape (n_components, n_features)
+        The landmarks, unless the kernel is precomputed; ``component_indices_`` has their row numbers.
     intercept_ : float
         Intercept, 0.0 without one.
+    l2_regularization_ : float
+        Strength of the penalty, given or chosen.
     alpha_ : float
         Shape of the loss.
     c_ : float
@@ -54,7 +80,7 @@ coef_ : ndarray of shape (n_features,)
     objective_ : float
         Value of the objective at the end.
     history_ : DataFrame
-        Objective, alpha, c, largest gradient and coefficients after each step, the start first.
+        Objective, alpha, c, largest gradient and coefficients (of no kernel) after each step, the start first.
     n_iter_ : int
         Steps on the way to the optimum.
     converged_ : bool
@@ -78,7 +104,7 @@ def _documented(estimator):
 
 @_documented
 class GeneralRobustRegressor(BaseRobustRegressor):
-    """Linear regression under the general robust loss, its shape ``alpha`` and scale ``c`` held.
+    """Linear or kernel regression under the general robust loss, its shape ``alpha`` and scale ``c`` held.
 
     The coefficients w and intercept minimise
 
@@ -194,7 +220,7 @@ def _seeks_outliers(estimator) -> bool:
 
 @_documented
 class AdaptiveRobustRegressor(BaseRobustRegressor):
-    """Linear regression that learns the shape and the scale of its robust loss from the data.
+    """Linear or kernel regression that learns the shape and the scale of its robust loss from the data.
 
     The noise has density ``exp(-rho(r, alpha, c)) / (c Z(alpha))``, from Gaussian (alpha = 2) to Cauchy (alpha = 0).
     Coefficients, alpha and c are a joint maximum of its likelihood, with d degrees of freedom taken off as in least

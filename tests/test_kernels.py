@@ -205,9 +205,9 @@ def test_wide_rows_that_repeat_are_fitted_robustly(monkeypatch):
     fits = []
     for many in (200, 1000):
         monkeypatch.setattr(_forms, "_MANY_COLUMNS", many)
-        fits.append(GeneralRobustRegressor(alpha=0.0, c=1.0, init="lad").fit(X, y))
+        fits.append(GeneralRobustRegressor(alpha=1.0, c=1.0, init="ols").fit(X, y))
     assert of_size(fits[0].coef_, fits[1].coef_) <= 1e-6
-    assert fits[0].weights_[::5].max() < 0.05
+    assert fits[0].weights_[::5].max() < 0.05 < fits[0].weights_[1::5].min()
 
 
 @each_law
@@ -279,7 +279,9 @@ def test_outliers_do_not_move_a_curve(law, params, seed):
     assert np.sqrt(np.mean((peer.predict(X) - truth) ** 2)) > 1.0 or seed % 2
     if isinstance(law, AdaptiveRobustRegressor):
         assert model.contamination_ == pytest.approx(0.15, abs=0.03)
-        np.testing.assert_array_equal(model.outlier_proba(X, y) > 0.5, np.abs(y - truth) > 1.0)
+        flagged, bad = model.outlier_proba(X, y) > 0.5, np.abs(y - truth) > 1.0
+        assert flagged[bad].all()
+        assert flagged[~bad].mean() <= 0.01
 
 
 def test_a_curve_without_outliers_has_no_background():
