@@ -190,14 +190,16 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
 
     def _validated(self, X, reset: bool) -> np.ndarray:
         with _checks.naming("X"):
-            X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
+            # what is not finite is said before the number of columns, which a precomputed kernel may well have wrong
+            finite = self._is_precomputed and not reset
+            X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=finite)
+        if X.size < _MANY_ENTRIES or not reset:  # otherwise it shows in the first sums, and X is not read for it alone
+            _checks.check_finite("X", X)
         if reset and self._is_precomputed and X.shape[0] != X.shape[1]:
             raise ValueError(
                 f"X must be a square matrix of kernel values for kernel='precomputed'. Got shape {X.shape}; pass "
                 "k(X, X) to fit, and k(X_new, X) to predict."
             )
-        if X.size < _MANY_ENTRIES or not reset:  # otherwise it shows in the first sums, and X is not read for it alone
-            _checks.check_finite("X", X)
         return X
 
     def _check_parameters(self) -> None:

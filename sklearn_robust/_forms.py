@@ -31,7 +31,10 @@ def form_of(model, X, n_rows: int, seed: int):
     if model.n_components is not None and not linear:
         if model.n_components > n_rows:
             _checks.refuse(
-                "n_components", model.n_components, f"at most the number of rows, {n_rows}", "None is the exact kernel"
+                "n_components",
+                model.n_components,
+                f"at most the number of rows, n_samples={n_rows}",
+                "None is the exact kernel",
             )
         return Nystroem(kernel_of(model, X), model.n_components, seed)
     if not linear:

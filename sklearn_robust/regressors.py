@@ -34,8 +34,8 @@ fit_intercept : bool, default=True
     kernel_params : dict or None, default=None
         Keyword arguments of a callable kernel.
     n_components : int or None, default=None
-        Number of rows drawn as landmarks (Nyström) that stand for all in a kernel, at most that of the rows. None is the
-        exact kernel, which holds matrices of n_samples x n_samples. A linear model has no use for it.
+        Number of rows drawn as landmarks (Nyström), which stand for all rows in a kernel. None is the exact kernel,
+        which holds matrices of n_samples x n_samples. A linear model has no use for it.
     solver : {"auto", "irls", "lbfgs", "newton"}, default="auto"
         The road to the optimum; every solver ends at the same one from the same start. ``"auto"`` is ``"newton"``, and
         ``"lbfgs"`` with an exact kernel.

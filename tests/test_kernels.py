@@ -490,7 +490,7 @@ def test_a_fit_leaves_nothing_of_the_one_before():
         ({"kernel": "rbf", "coef0": np.inf}, "coef0 must be"),
         ({"kernel": dot, "kernel_params": [2]}, "kernel_params must be"),
         ({"kernel": "rbf", "n_components": 0}, "n_components must be"),
-        ({"kernel": "rbf", "n_components": 81}, "at most the number of rows, 80"),
+        ({"kernel": "rbf", "n_components": 81}, "at most the number of rows, n_samples=80"),
         ({"kernel": "rbf", "l2_regularization": -1.0}, "l2_regularization must be"),
         ({"kernel": "rbf", "init": "s"}, "init must be"),
         ({"kernel": "sigmoid", "gamma": 5.0, "coef0": -3.0}, "without negative eigenvalues"),

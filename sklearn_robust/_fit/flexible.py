@@ -9,7 +9,7 @@ robust weights ω of the rows and profiled over c, b with a flat prior; it minim
 
     (N - 1) log q(λ) + Σ_j log(1 + e_j / λ),    q(λ) = min_f [Σ ω (y - f)² + λ a'K a]
 
-e_j the eigenvalues of the centred gram of the features with weights ω, N the effective number of rows believed.
+e_j the eigenvalues of the centred gram of the features with weights ω, N the number of different rows believed.
 C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning, 2006, sections 2.7 and 5.4.
 """
 
@@ -69,8 +69,7 @@ class Spectrum:
         typical = median(weights, rows.weights)
         counted = np.minimum(weights / typical, 1.0) if typical > 0.0 else np.ones(len(rows))
         sizes = rows.all_weights
-        # a weight of 2 is a row twice, but not two draws of the noise, of which both gave the same
-        count = float(sizes.sum() * (sizes @ counted) / (sizes @ sizes))
+        count = _n_draws(rows) * float(sizes @ counted / sizes.sum())
         shares = (vectors.T @ (right * scale)) ** 2
         return cls(np.maximum(values, 0.0), shares, max(squares, 0.0), count, frame.fit_intercept)
 
@@ -107,6 +106,14 @@ class Spectrum:
         strengths = self.strengths
         few = self.dof(strengths) <= max(total / _RIGIDITY, self.intercept + 1.0)
         return max(float(strengths[np.argmax(few)]) if few.any() else float(strengths[-1]), self.likeliest())
+
+
+def _n_draws(rows: Rows) -> int:
+    """How many draws of the noise there are: a row twice, or of weight 2, is one, since both draws gave the same."""
+    place = rows.X.sum(axis=1)
+    order = np.lexsort((place, rows.y))
+    apart = np.diff(place[order]) > 1e-9 * np.abs(place).max(initial=0.0)
+    return 1 + int((apart | (np.diff(rows.y[order]) != 0.0)).sum())
 
 
 def flexible_start(rows: Rows, strength: float | None, init: str, seed: int) -> tuple[float, Start]:
