@@ -143,11 +143,14 @@ def test_a_fit_is_where_both_lines_are_flat(law, numbered):
 
 
 @each_law
+@pytest.mark.parametrize(("strength", "numbers"), [("auto", ()), (0.3, row_numbers(80))], ids=["auto", "numbers"])
 @pytest.mark.parametrize("n_components", [None, 25])
-def test_every_solver_reaches_the_same_optimum(law, n_components):
+def test_every_solver_reaches_the_same_optimum(law, n_components, strength, numbers):
     X, y = make_data(outliers=0.1)
     fits = [
-        fresh(law, kernel="rbf", gamma=0.5, n_components=n_components, solver=solver).fit(X, y, *row_numbers(80))
+        fresh(law, kernel="rbf", gamma=0.5, n_components=n_components, solver=solver, l2_regularization=strength).fit(
+            X, y, *numbers
+        )
         for solver in SOLVERS
     ]
     for other in fits[1:]:
@@ -206,7 +209,7 @@ def test_wide_rows_that_repeat_are_fitted_robustly(monkeypatch):
     for many in (200, 1000):
         monkeypatch.setattr(_forms, "_MANY_COLUMNS", many)
         fits.append(GeneralRobustRegressor(alpha=1.0, c=1.0, init="ols").fit(X, y))
-    assert of_size(fits[0].coef_, fits[1].coef_) <= 1e-6
+    assert of_size(fits[0].coef_, fits[1].coef_) <= 1e-5  # of columns that are there twice, in either basis
     assert fits[0].weights_[::5].max() < 0.05 < fits[0].weights_[1::5].min()
 
 

@@ -122,10 +122,11 @@ def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool):
         coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL)
         part = fit(few, policy, coarse, None, _silent)
         strength, weights = part.strength, part.point.weights
-    objective = dual_objective(rows, strength * rows.frame.noise_unit**2, weights, policy.learns)
-    theta = law = None
+    working = strength * rows.frame.noise_unit**2
+    theta = weighted_ridge(rows, working, weights) if starts else None
+    objective = dual_objective(rows, working, weights, policy.learns)
+    law = None
     if part is not None and starts:
-        theta = weighted_ridge(objective)
         if policy.learns:
             law = policy.widened(objective, part.point.law)
         else:

@@ -26,8 +26,8 @@ from sklearn_robust._rows.sums import Sums
 _MAX_HALVINGS = 10
 # Rows of less weight at the start may gain some on the way: steps are scaled as if they had this much.
 _LEAST_WEIGHT = 0.1
-_LEAST_OMEGA = 1e-12
-_EPS = np.finfo(float).eps
+_EVEN, _WELL_CONDITIONED = 1e-3, 1e-7
+_NEGATIVE = 1e-6
 
 
 class NotPositive(ValueError):
@@ -38,8 +38,7 @@ class DualInverse:
     """The inverse of the Hessian of weighted ridge, as a Cholesky factor of B = λ I + D K D; ``aim`` is B^-1 D 1."""
 
     def __init__(self, rows: KernelRows, strength: float, omega):
-        # a little in the place of weights of zero: K a is found by division
-        root = np.sqrt(np.maximum(omega, _LEAST_OMEGA * omega.max()))
+        root = np.sqrt(omega)
         matrix = rows.X * root
         matrix *= root[:, None]
         matrix.ravel()[:: len(root) + 1] += strength
@@ -48,6 +47,8 @@ class DualInverse:
             raise NotPositive
         self.kernel, self.strength, self.intercept = rows.X, strength, rows.frame.fit_intercept
         self.root, self.factor = root, factor
+        largest = len(root) * float((rows.X.diagonal() * omega).max())
+        self.even = bool(omega.min() > _EVEN * omega.max() and strength > _WELL_CONDITIONED * largest)
         self.aim = dpotrs(factor, root, lower=1)[0] if self.intercept else np.zeros(len(root))
         self._gradient = self._product = np.zeros(0)
 
@@ -77,8 +78,10 @@ class DualInverse:
             out[0] = (gradient[0] - self.aim @ image) / (self.strength * float(self.root @ self.aim))
             change -= (self.strength * out[0]) * (self.root * self.aim)
         out[1 + n :] = change / self.strength
-        # λ a + Ω (K a + b) is the gradient: this gives K a without another product
-        out[1 : 1 + n] = (right - change) / self.root**2 - out[0]
+        if self.even:  # λ a + Ω (K a + b) is the gradient: this gives K a without another product
+            out[1 : 1 + n] = (right - change) / self.root**2 - out[0]
+        else:
+            out[1 : 1 + n] = self.kernel @ out[1 + n :]
         self._gradient, self._product = gradient, out
         return out
 
@@ -97,8 +100,9 @@ class DualObjective(Objective):
 
     def ridge(self, theta, law: Law) -> float:
         """The penalty of line 1."""
-        n = len(self.rows)
-        return 0.5 * self.strength * float(theta[1 : 1 + n] @ theta[1 + n :]) / law.c**2
+        fitted, dual = np.split(theta[1:], 2)
+        penalty = 0.5 * self.strength * float(fitted @ dual) / law.c**2
+        return np.inf if penalty < -_NEGATIVE * self.total else max(penalty, 0.0)  # K a and a no longer agree
 
     def at(self, theta, law: Law, want: int) -> Point:
         """Sums and gradient; theta brings its K a."""
@@ -189,10 +193,11 @@ def dual_objective(rows: KernelRows, strength: float, weights, learns: bool) -> 
     return DualObjective(rows, np.array([strength]), inverse, 1.0, total, dof if dof > 1e-9 * total else 0.0, learns)
 
 
-def weighted_ridge(objective: DualObjective) -> np.ndarray:
-    """Coefficients (1 + 2 n,) of ridge with the weights that the objective was made with."""
-    n = len(objective.rows)
+def weighted_ridge(rows: KernelRows, strength: float, weights) -> np.ndarray:
+    """Coefficients (1 + 2 n,) of ridge with weights (n,) of the loss, at a strength in working units."""
+    n = len(rows)
+    omega = rows.precisions * weights
     gradient = np.zeros(1 + 2 * n)
-    gradient[1 : 1 + n] = objective.inverse.root**2 * objective.rows.working_y
-    gradient[0] = gradient[1:].sum() if objective.rows.frame.fit_intercept else 0.0
-    return objective.inverse @ gradient
+    gradient[1 : 1 + n] = omega * rows.working_y
+    gradient[0] = gradient[1:].sum() if rows.frame.fit_intercept else 0.0
+    return DualInverse(rows, strength, omega) @ gradient

@@ -32,7 +32,7 @@ _RIGIDITY = 8.0
 _FALL, _SAME = 10.0, 0.1
 _MAX_STAGES, _STEPS = 14, 4
 _MIN_ROWS, _ROWS_A_COLUMN = 2000, 8
-_STRENGTHS = np.logspace(-10.0, 4.0, 225)  # in units of the largest eigenvalue
+_STRENGTHS = np.logspace(-8.0, 4.0, 193)  # in units of the largest eigenvalue
 # Losses of (alpha, c over the robust scale) on the way to a rigid fit; the last goes on to the wanted penalty.
 _WAYS = {
     "gnc": [(1.0, 1.0 / NORMAL_QUARTILE), (0.0, 1.0 / NORMAL_QUARTILE), (-2.0, 1.0 / NORMAL_QUARTILE)],
