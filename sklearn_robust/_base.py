@@ -122,6 +122,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
             if result.stop_reason is StopReason.OVERFLOW:
                 _checks.check_finite("X", X)
             self._set_attributes(rows, result, form)
+        self.l2_regularization_ = float(result.strength) / raised
         self.weights_ = result.point.weights
         if len(rows) < len(y):  # rows of sample weight 0 have a weight of the loss too
             law = result.point.law.of_rows()
@@ -316,7 +317,6 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         for name, value in form.attributes(frame, result.point.theta).items():
             setattr(self, name, value)
         self._kernel = getattr(form, "kernel", None)
-        self.l2_regularization_ = float(result.strength)
         self.alpha_ = float(result.point.law.alpha)
         self.c_ = self._raw_c(frame, result.point.law.c)
         self._width = result.point.law.width * frame.c_unit

@@ -20,8 +20,6 @@ _MANY_COLUMNS = 200
 _PREDICTED_ENTRIES = 2**22
 # Matrices of the size of the kernel's that a fit holds at once.
 _MATRICES = 3
-# In units of the largest eigenvalue: the solution of a dual system keeps about six digits there.
-_LEAST_STRENGTH = 1e-10
 _EPS = np.finfo(float).eps
 
 
@@ -185,7 +183,9 @@ class Exact:
             )
         self.means = K.mean(axis=0) if fit_intercept else np.zeros(len(y))
         frame = Frame.of(np.empty((len(y), 0)), y, weights, fit_intercept, noise)
-        return KernelRows(double_centred(K) if fit_intercept else K, y, weights, noise / frame.noise_unit, frame)
+        largest = float(np.abs(K.diagonal()).max())
+        K = double_centred(K) if fit_intercept else K
+        return KernelRows(K, y, weights, noise / frame.noise_unit, frame, largest)
 
     def attributes(self, frame: Frame, theta) -> dict:
         """Fitted attributes."""
@@ -195,12 +195,14 @@ class Exact:
             dual = dual - dual.mean()
             intercept = float(frame.y_center + frame.y_scale * theta[0] - self.means @ dual)
         found = {"dual_coef_": dual, "intercept_": intercept}
+        if self.kernel.metric == "linear":
+            return found | _of_columns(self.kernel, self.basis, dual, intercept)
         if not self.kernel.precomputed:
             found["X_fit_"] = self.basis
         elif self.counted is not None:  # columns of rows that do not count have no part in it
             found["dual_coef_"] = np.zeros(len(self.counted))
             found["dual_coef_"][self.counted] = dual
-        return found | _of_columns(self.kernel, self.basis, dual, intercept)
+        return found
 
     def warm(self, model, rows: KernelRows) -> np.ndarray | None:
         """Coefficients in working units of a model fitted before, where it had as many rows."""
@@ -217,9 +219,7 @@ class Exact:
 
 
 def _of_columns(kernel: Kernel, Z, dual, intercept: float) -> dict:
-    """The attributes of a linear model, where the kernel is linear."""
-    if kernel.metric != "linear":
-        return {}
+    """The attributes of a linear model, from those with a linear kernel."""
     center = np.zeros(Z.shape[1]) if kernel.center is None else kernel.center
     coef = dual @ Z - dual.sum() * center
     return {"coef_": coef, "intercept_": intercept - float(coef @ center)}
@@ -254,8 +254,7 @@ def settled_strength(rows: Rows, strength: float) -> float:
     """The strength, or the least with which an exact kernel can be solved, with a warning."""
     if not isinstance(rows, KernelRows):
         return strength
-    unit = rows.frame.noise_unit**2
-    least = _LEAST_STRENGTH * len(rows) * float((rows.X.diagonal() * rows.precisions).max()) / unit
+    least = rows.least_strength
     if strength >= least:
         return strength
     warnings.warn(

@@ -121,7 +121,7 @@ def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool):
         few = rows.on_landmarks(_LANDMARKS, np.random.default_rng(settings.seed))
         coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL)
         part = fit(few, policy, coarse, None, _silent)
-        strength, weights = part.strength, part.point.weights
+        strength, weights = max(part.strength, rows.least_strength), part.point.weights
     working = strength * rows.frame.noise_unit**2
     theta = weighted_ridge(rows, working, weights) if starts else None
     objective = dual_objective(rows, working, weights, policy.learns)

@@ -101,7 +101,7 @@ class DualObjective(Objective):
     def ridge(self, theta, law: Law) -> float:
         """The penalty of line 1."""
         fitted, dual = np.split(theta[1:], 2)
-        penalty = 0.5 * self.strength * float(fitted @ dual) / law.c**2
+        penalty = 0.5 * self.strength * float((fitted / law.c) @ (dual / law.c))
         return np.inf if penalty < -_NEGATIVE * self.total else max(penalty, 0.0)  # K a and a no longer agree
 
     def at(self, theta, law: Law, want: int) -> Point:

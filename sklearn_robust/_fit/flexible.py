@@ -57,7 +57,7 @@ class Spectrum:
         gram, theta, c = point.sums.gram, point.theta, point.law.c
         score = c * point.sums.score
         right = gram @ theta + score
-        squares = float(theta @ (right + score)) + c**2 * float(point.sums.scalars[SCALE])
+        squares = float(theta @ (right + score)) + c * (c * float(point.sums.scalars[SCALE]))
         if frame.fit_intercept:
             lever = gram[0] / gram[0, 0]
             squares -= lever[0] * right[0] ** 2 / gram[0, 0]

@@ -25,6 +25,7 @@ _RANK_TOL = 1e-12
 # Entries of a feature matrix that is kept; a larger one is made anew, chunk by chunk, in every pass.
 KEPT_ENTRIES = 2**26
 _CHUNK_ROWS = 1024
+_LEAST_STRENGTH = 1e-10
 _SORTED_ROWS = 20_000
 
 
@@ -151,7 +152,18 @@ def double_centred(K) -> np.ndarray:
 
 @dataclass(frozen=True)
 class KernelRows(Rows):
-    """Rows with their kernel matrix (n, n) in the place of X; coefficients are theta = (b, K a, a), (1 + 2 n,)."""
+    """Rows with their kernel matrix (n, n) in the place of X; coefficients are theta = (b, K a, a), (1 + 2 n,).
+
+    ``largest`` is the largest of the kernel's values before they were centred, whose rounding they carry.
+    """
+
+    largest: float = 0.0
+
+    @property
+    def least_strength(self) -> float:
+        """The least strength, in raw units, with which dual systems keep some six digits."""
+        size = max(_LEAST_STRENGTH * float(np.abs(self.X.diagonal()).max()), 4.0 * np.finfo(float).eps * self.largest)
+        return float(len(self) * (size or 1.0) * self.precisions.max() / self.frame.noise_unit**2)
 
     def residuals(self, theta) -> np.ndarray:
         """Residuals (n,), in working units, divided by the noise scales."""
