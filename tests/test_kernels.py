@@ -2,18 +2,20 @@
 
 import pickle
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import naive_fit
 import naive_kernels
 import numpy as np
 import pytest
-from problems import SOLVERS, both, fresh, of_size, row_numbers
+from problems import SOLVERS, both, fresh, ignored, of_size, row_numbers
 from sklearn.base import clone
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 from sklearn.metrics.pairwise import pairwise_kernels
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
 from sklearn.utils import get_tags
+from threadpoolctl import threadpool_info
 
 from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor, _forms
 from sklearn_robust._fit import driver, flexible
@@ -479,6 +481,43 @@ def test_a_fit_leaves_nothing_of_the_one_before():
     model.set_params(kernel="linear").fit(X, y)
     assert not hasattr(model, "dual_coef_")
     np.testing.assert_allclose(model.predict(X), X @ model.coef_ + model.intercept_)
+
+
+# --- hard data ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_hard_data_give_finite_predictions(seed):
+    rng = np.random.default_rng(seed)
+    n, p = int(rng.choice([1, 2, 3, 5, 12, 40])), int(rng.choice([1, 2, 6, 250]))
+    X = rng.normal(size=(n, p)) * 10.0 ** rng.choice([0, -6, 6]) + rng.choice([0.0, 1e3, 1e8])
+    y = rng.choice([rng.standard_cauchy(size=n), np.zeros(n), np.full(n, 7.0), np.round(rng.normal(size=n))])
+    y = y * 10.0 ** rng.choice([0, 6, -6, 100, -100])
+    params = {
+        "kernel": ("rbf", "laplacian", "linear", "cosine")[seed % 4],
+        "l2_regularization": ("auto", 1.0, 0.0, 1e-6, 1e6)[seed % 5],
+        "fit_intercept": bool(rng.random() < 0.7),
+        "solver": SOLVERS[seed % 3],
+        "init": ("auto", "ols", "lad")[rng.integers(3)],
+        "n_components": None if seed % 2 else int(rng.integers(1, n + 1)),
+    }
+    weights = rng.choice([0.5, 1.0, 2.0], size=n) if seed % 7 == 0 else None
+    for model in (AdaptiveRobustRegressor(**params), GeneralRobustRegressor(alpha=0.0, **params)):
+        with ignored(UserWarning):  # of exact fits, of no penalty, of fits that did not converge
+            predicted = model.fit(X, y, weights).predict(X)
+        assert np.isfinite(predicted).all()
+        assert np.abs(predicted).max() <= 10 * np.abs(y).max()
+
+
+def test_threads_of_the_blas_are_given_back(monkeypatch):
+    monkeypatch.setattr(kernels, "KEPT_ENTRIES", 1000)
+    X, y = make_data(n=3000)
+    model = AdaptiveRobustRegressor(kernel="rbf", n_components=10)
+    before = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
+    with ThreadPoolExecutor(3) as pool:
+        fits = list(pool.map(lambda _: clone(model).fit(X, y).predict(X), range(3)))
+    assert [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()] == before
+    np.testing.assert_array_equal(fits[0], fits[1])
 
 
 # --- bad input ------------------------------------------------------------------------------------------------------

@@ -19,7 +19,8 @@ from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.ridge import Inverse, residual_dof
 from sklearn_robust._fit.start import find_start, spread_index
-from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows import vector
+from sklearn_robust._rows.blocks import Rows, row_terms
 from sklearn_robust._rows.kernels import KernelRows
 
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
@@ -116,15 +117,17 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
 
 def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool):
     """The same with an exact kernel; the part is a rough fit with a few landmarks, whose weights and law are kept."""
-    part, strength, weights = None, settings.strength, np.ones(len(rows))
+    part, strength, theta, bends = None, settings.strength, None, np.ones(len(rows))
     if starts or strength is None:
         few = rows.on_landmarks(_LANDMARKS, np.random.default_rng(settings.seed))
         coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL)
         part = fit(few, policy, coarse, None, _silent)
-        strength, weights = max(part.strength, rows.least_strength), part.point.weights
+        strength = max(part.strength, rows.least_strength)
     working = strength * rows.frame.noise_unit**2
-    theta = weighted_ridge(rows, working, weights) if starts else None
-    objective = dual_objective(rows, working, weights, policy.learns)
+    if part is not None and starts:
+        theta = weighted_ridge(rows, working, part.point.weights)
+        bends = row_terms(rows.residuals(theta), part.point.law.of_rows(), vector.CURVATURE)
+    objective = dual_objective(rows, working, bends, policy.learns)
     law = None
     if part is not None and starts:
         if policy.learns:

@@ -24,8 +24,8 @@ from sklearn_robust._rows.kernels import KernelRows
 from sklearn_robust._rows.sums import Sums
 
 _MAX_HALVINGS = 10
-# Rows of less weight at the start may gain some on the way: steps are scaled as if they had this much.
-_LEAST_WEIGHT = 0.1
+# The loss of rows that bends less, or to the other side, may bend more on the way: steps are scaled as if it bent so.
+_LEAST_BEND = 0.1
 _EVEN, _WELL_CONDITIONED = 1e-3, 1e-7
 _NEGATIVE = 1e-6
 
@@ -183,13 +183,13 @@ class DualNewton:
         return IRLS().coefficients(objective, point)
 
 
-def dual_objective(rows: KernelRows, strength: float, weights, learns: bool) -> DualObjective:
-    """The objective at a strength in working units; weights (n,) of the loss near those of the end scale steps."""
+def dual_objective(rows: KernelRows, strength: float, bends, learns: bool) -> DualObjective:
+    """The objective at a strength in working units; curvatures (n,) of the loss, near those of the end, scale steps."""
     total = rows.total_weight
     inverse = DualInverse(rows, strength, rows.precisions)
     dof = total - len(rows) + inverse.residual_dof()
-    if (weights != 1.0).any():
-        inverse = DualInverse(rows, strength, rows.precisions * np.maximum(weights, _LEAST_WEIGHT))
+    if (bends != 1.0).any():
+        inverse = DualInverse(rows, strength, rows.precisions * np.maximum(bends, _LEAST_BEND))
     return DualObjective(rows, np.array([strength]), inverse, 1.0, total, dof if dof > 1e-9 * total else 0.0, learns)
 
 
