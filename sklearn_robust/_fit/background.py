@@ -26,6 +26,7 @@ _FIRST_SHARES = 0.1, 0.3
 _LIGHT, _HIGHEST = 1.0, 2.0
 _VANISHED = 1e-3
 _LOCAL_GAIN = 2.0
+# Too few rows to tell outliers from tails: at all, a coefficient, and a degree of freedom where there is a penalty.
 _FEW_ROWS, _FEW_ROWS_A_COEFFICIENT, _FEW_ROWS_PENALISED = 12, 3.0, 1.2
 # Rows this far out may gain by a background, and hardly one gains more beside the heaviest tails of the plain law.
 _FAR_ENOUGH, _GAIN_A_ROW = 3.5, 3.0
