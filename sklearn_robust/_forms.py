@@ -3,7 +3,6 @@
 A form turns X into rows for a fit, and what was fitted into attributes. ``kept`` names the rows of X that count.
 """
 
-import os
 import warnings
 from dataclasses import dataclass, replace
 
@@ -11,6 +10,7 @@ import numpy as np
 from scipy.linalg import qr
 
 from sklearn_robust import _checks
+from sklearn_robust._rows import kernels
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.kernels import Kernel, KernelRows, Landmarks, double_centred, draw_landmarks
@@ -234,20 +234,12 @@ def _dual_intercept(model, kernel: Kernel) -> float:
 
 def _check_memory(n: int) -> None:
     """Whether the kernel matrix of n rows, and what is made of it, fit in memory."""
-    needed, there = 8.0 * _MATRICES * n**2, _memory()
+    needed, there = 8.0 * _MATRICES * n**2, kernels.memory()
     if needed > there:
         raise ValueError(
             f"An exact kernel of {n} rows needs {needed / 2**30:.1f} GiB ({_MATRICES} matrices of {n} x {n} numbers), "
             f"more than the {there / 2**30:.1f} GiB of memory there are; set n_components, for instance to 300."
         )
-
-
-def _memory() -> float:
-    """Bytes of memory of the machine; without end where that is not known."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return np.inf
 
 
 def settled_strength(rows: Rows, strength: float) -> float:

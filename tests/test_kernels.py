@@ -407,7 +407,7 @@ def test_features_made_in_every_pass_are_those_kept(monkeypatch):
     X = rng.normal(size=(5000, 2))
     y = np.sin(X).sum(axis=1) + 0.1 * rng.standard_t(3, size=5000)
     kept = AdaptiveRobustRegressor(kernel="rbf", n_components=30).fit(X, y)
-    monkeypatch.setattr(kernels, "KEPT_ENTRIES", 10_000)
+    monkeypatch.setattr(kernels, "kept_bytes", lambda: 80_000)
     made = clone(kept).fit(X, y)
     assert of_size(made.predict(X), kept.predict(X)) <= 1e-8
     assert made.c_ == pytest.approx(kept.c_, rel=1e-8)
@@ -417,7 +417,7 @@ def test_features_made_in_every_pass_are_those_kept(monkeypatch):
 
 
 def test_features_that_are_not_kept_take_no_memory(monkeypatch):
-    monkeypatch.setattr(kernels, "KEPT_ENTRIES", 10_000)
+    monkeypatch.setattr(kernels, "kept_bytes", lambda: 80_000)
     rng = np.random.default_rng(0)
     n, m = 60_000, 100
     X = rng.normal(size=(n, 2))
@@ -510,7 +510,7 @@ def test_hard_data_give_finite_predictions(seed):
 
 
 def test_threads_of_the_blas_are_given_back(monkeypatch):
-    monkeypatch.setattr(kernels, "KEPT_ENTRIES", 1000)
+    monkeypatch.setattr(kernels, "kept_bytes", lambda: 8000)
     X, y = make_data(n=3000)
     model = AdaptiveRobustRegressor(kernel="rbf", n_components=10)
     before = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
@@ -539,7 +539,7 @@ def test_threads_of_the_blas_are_given_back(monkeypatch):
         ({"kernel": "poly", "degree": 400, "gamma": 1e3}, "kernel must give finite numbers"),
         ({"kernel": "precomputed"}, "square matrix"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
 @both
 def test_bad_parameters_are_one_clear_line(estimator, params, message):
@@ -566,7 +566,7 @@ def test_no_penalty_with_an_exact_kernel_is_warned_of():
 
 def test_a_kernel_too_large_for_memory_is_refused(monkeypatch):
     X, y = make_data()
-    monkeypatch.setattr(_forms, "_memory", lambda: 100_000.0)
+    monkeypatch.setattr(kernels, "memory", lambda: 100_000.0)
     with pytest.raises(ValueError, match=r"80 rows needs 0.0 GiB.*n_components"):
         AdaptiveRobustRegressor(kernel="rbf").fit(X, y)
     AdaptiveRobustRegressor(kernel="rbf", n_components=10).fit(X, y)

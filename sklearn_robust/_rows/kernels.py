@@ -9,6 +9,7 @@ turn the penalty into that of ridge, since a = T theta gives K(X, Z) a = Phi the
 C. K. I. Williams, M. Seeger, Using the Nyström Method to Speed Up Kernel Machines, NIPS 2001.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,8 +23,8 @@ from sklearn_robust._rows.threads import run_all, serial_blas
 
 # Directions of the landmarks' kernel below this share of the largest are rounding, or landmarks that coincide.
 _RANK_TOL = 1e-12
-# Entries of a feature matrix that is kept; a larger one is made anew, chunk by chunk, in every pass.
-KEPT_ENTRIES = 2**26
+# A feature matrix is kept up to so many bytes, or this share of the memory; a larger one is made in every pass.
+_KEPT_BYTES, _KEPT_SHARE = 2**29, 0.125
 _CHUNK_ROWS = 1024
 _LEAST_STRENGTH = 1e-10
 _SORTED_ROWS = 20_000
@@ -115,7 +116,21 @@ class Landmarks:
     def features(self, X) -> "np.ndarray | Features":
         """Phi of all rows: kept, or made when wanted where that would be large."""
         features = Features(X, self.columns, self.turn.shape[1])
-        return features if len(X) * features.n_columns > KEPT_ENTRIES else features[:]
+        return features if 8 * len(X) * features.n_columns > kept_bytes() else features[:]
+
+
+def kept_bytes() -> float:
+    """The largest feature matrix that is kept."""
+    there = memory()
+    return max(_KEPT_BYTES, _KEPT_SHARE * there) if np.isfinite(there) else _KEPT_BYTES
+
+
+def memory() -> float:
+    """Bytes of memory of the machine; without end where that is not known."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return np.inf
 
 
 def whitening(K) -> np.ndarray:
