@@ -85,7 +85,8 @@ def publish(lines, arguments, notes=()) -> pd.DataFrame:
         table.to_csv(arguments.csv, index=False)
     if arguments.markdown:
         rule = ["---" if table[name].dtype == object else "--:" for name in cells]
-        rows = ["| " + " | ".join(row) + " |" for row in (list(cells), rule, *cells.to_numpy().tolist())]
+        bodies = [[cell.replace("|", "\\|") for cell in row] for row in cells.to_numpy().tolist()]
+        rows = ["| " + " | ".join(row) + " |" for row in (list(cells), rule, *bodies)]
         text = "\n".join(("Measured on: " + machine() + ".", "", *rows, *(f"\n{note}" for note in notes))) + "\n"
         Path(arguments.markdown).write_text(text, encoding="utf-8")
     return table

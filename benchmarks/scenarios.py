@@ -160,7 +160,7 @@ def _pylmrob(X, y):
 
     names = [f"x{j}" for j in range(X.shape[1])]
     fit = pylmrob.lmrob("y ~ " + " + ".join(names), pd.DataFrame(X, columns=names).assign(y=y))
-    return np.asarray(fit.coef)[1:]
+    return np.asarray(fit.coef_)[1:]
 
 
 FITS = {

@@ -1,34 +1,39 @@
 """From what a user passes to a fit, and back: validation, frame, objective, attributes, warnings."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from numbers import Integral
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_robust import _checks
+from sklearn_robust._alone import fit_targets, warn_once
 from sklearn_robust._fit.driver import SOLVERS, Settings, fit
 from sklearn_robust._fit.dual import NotPositive
-from sklearn_robust._fit.objective import Law
+from sklearn_robust._fit.objective import Law, Objective
 from sklearn_robust._fit.result import FitResult, Record, StopReason
-from sklearn_robust._forms import Columns, form_of, predicted, settled_strength
+from sklearn_robust._fit.start import MOST_S_COLUMNS, too_wide_for_subsets
+from sklearn_robust._forms import OF_FORMS, Columns, check_kernel, form_of, predicted, settled_strength
 from sklearn_robust._rows import vector
 from sklearn_robust._rows.blocks import Rows, row_terms
+from sklearn_robust._rows.design import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE, Frame
+from sklearn_robust._uncertainty import UncertaintyMixin
+from sklearn_robust.inference import Evidence
 
 if TYPE_CHECKING:
     import pandas as pd
 
 INITS = ("auto", "ols", "lad", "s", "gnc")
 _MANY_ENTRIES = 1_000_000
-_OF_FORMS = ("coef_", "dual_coef_", "X_fit_", "components_", "component_indices_")
 _REMEDIES = {
     StopReason.MAX_ITER: "raise max_iter or tol, or look for columns that nearly depend on each other",
     StopReason.STALLED: "raise tol, or look for nearly dependent columns, or a c far below the residuals",
@@ -49,11 +54,11 @@ def _seed(random_state) -> int:
     return int(check_random_state(random_state).randint(2**31))
 
 
-class BaseRobustRegressor(RegressorMixin, BaseEstimator):
+class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
     """What both estimators share; a child says which law it holds or learns."""
 
     _against_leverage: str  # what to try
-    _learns: bool  # whether alpha and c come from a likelihood
+    _learns: bool  # whether c, and perhaps alpha, come from a likelihood
     fit_intercept: bool
     l2_regularization: float | str
     kernel: str | Callable
@@ -81,10 +86,10 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
-        y : array-like of shape (n_samples,)
-            Targets.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets; each column gets a fit of its own.
         sample_weight : array-like of shape (n_samples,), default=None
             Frequencies: a weight of 2 is a row twice, 0 no row.
         noise_scale : array-like of shape (n_samples,), default=None
@@ -103,37 +108,44 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         self._check_parameters()
         y = _checks.check_target(y, type(self).__name__)
         X = self._validated(X, reset=True)
-        _checks.check_length("y", y, len(X))
+        _checks.check_length("y", y, X.shape[0], *y.shape[1:])
         weights = _checks.check_row_numbers("sample_weight", sample_weight, len(y), positive=False)
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
-        seed = _seed(self.random_state)
-        with np.errstate(all="ignore"):  # what overflows is a stop reason, not NumPy's warnings
-            try:
-                rows, raised, form = self._rows(X, y, weights, noise, seed)
-                result = self._run(rows, raised, form, seed)
-            except NotPositive:
-                raise ValueError(
-                    f"kernel must give a matrix without negative eigenvalues. Got kernel={self.kernel!r}; raise "
-                    "l2_regularization, set n_components, or take another kernel."
-                ) from None
-            except ValueError:
-                _checks.check_finite("X", X)
-                raise
-            if result.stop_reason is StopReason.OVERFLOW:
-                _checks.check_finite("X", X)
-            self._set_attributes(rows, result, form)
-        self.l2_regularization_ = float(result.strength) / raised
-        self.weights_ = result.point.weights
-        if len(rows) < len(y):  # rows of sample weight 0 have a weight of the loss too
-            law = result.point.law.of_rows()
-            if isinstance(form, Columns):
-                self.weights_ = Rows(X, y, weights, noise / rows.frame.noise_unit, rows.frame).loss_weights(
-                    result.point.theta, law
-                )
+        targets = y[None] if y.ndim == 1 else np.ascontiguousarray(y.T)
+        seeds = [_seed(self.random_state) for _ in targets]
+        kept = weights > 0.0 if weights.size and weights.min() == 0.0 else None
+
+        def fit_target(estimator, j: int, like=None) -> FitResult:
+            of_target = rows if j == 0 else rows.of_target(targets[j] if kept is None else targets[j][kept])
+            with np.errstate(all="ignore"):  # what overflows is a stop reason, not NumPy's warnings
+                result = estimator._run(of_target, strength, form, seeds[j], like)
+                estimator._set_attributes(of_target, result, form)
+                estimator.l2_regularization_ = float(result.strength) / raised
+                estimator.weights_ = result.point.weights
+                if kept is not None:
+                    estimator.weights_ = estimator._all_weights(X, targets[j], weights, noise, of_target, result, form)
+            return result
+
+        try:
+            with np.errstate(all="ignore"):
+                rows, raised, form = self._rows(X, targets[0], weights, noise, kept, seeds[0])
+                strength = self._strength(rows, raised, form)
+            if y.ndim == 1:
+                self.__dict__.pop("_alone", None)
+                results = [fit_target(self, 0)]
             else:
-                residuals = (y - self.predict(X)) / rows.frame.c_unit
-                self.weights_ = row_terms(residuals / noise if noise.size else residuals, law, vector.WEIGHT)
-        self._warn(result)
+                results = fit_targets(self, fit_target, len(targets), rows)
+        except NotPositive:
+            raise ValueError(
+                f"kernel must give a matrix without negative eigenvalues. Got kernel={self.kernel!r}; raise "
+                "l2_regularization, set n_components, or take another kernel."
+            ) from None
+        except ValueError:
+            _checks.check_finite("X", X)
+            raise
+        if any(result.stop_reason is StopReason.OVERFLOW for result in results):
+            _checks.check_finite("X", X)
+        warn_once(self._alone if y.ndim == 2 else [self], results)
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:
@@ -141,30 +153,32 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
         Returns
         -------
-        y : ndarray of shape (n_samples,)
-            ``X @ coef_ + intercept_``; with a kernel k, ``k(X, X_fit_) @ dual_coef_ + intercept_``, or ``components_``
-            in the place of ``X_fit_``.
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            ``X @ coef_.T + intercept_``; with a kernel k, ``k(X, X_fit_) @ dual_coef_ + intercept_``, or
+            ``components_`` in the place of ``X_fit_``.
         """
         check_is_fitted(self)
-        X = self._validated(X, reset=False)
-        return X @ self.coef_ + self.intercept_ if hasattr(self, "coef_") else predicted(self, X)
+        return predicted(self, self._validated(X, reset=False))
 
     @property
     def history_(self) -> "pd.DataFrame":
         """The iterations, the start first: a DataFrame of objective, alpha, c, share, gradient and coefficients.
 
         Coefficients have the names of their columns, after ``coef_`` where these collide with the others; those of a
-        kernel, or of more columns than rows, are left out.
+        kernel, or of more columns than rows, are left out. With several targets the index is (target, iteration).
         """
         check_is_fitted(self)
         import pandas as pd
 
-        names = getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)])
+        if hasattr(self, "_alone"):
+            tables = [estimator.history_ for estimator in self._alone]
+            return pd.concat(tables, keys=range(len(tables)), names=["target", "iteration"])
+        names = self._column_names()
         table = pd.DataFrame(
             [row for row, _ in self._history], columns=["objective", "alpha", "c", "share", "gradient"]
         )
@@ -178,6 +192,8 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.input_tags.sparse = self._is_linear
         tags.input_tags.pairwise = self._is_precomputed
         return tags
 
@@ -189,12 +205,24 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
     def _is_linear(self) -> bool:
         return isinstance(self.kernel, str) and self.kernel == "linear"
 
+    def _column_names(self) -> list[str]:
+        return list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)]))
+
     def _validated(self, X, reset: bool) -> np.ndarray:
+        if sparse.issparse(X) and not self._is_linear:
+            raise ValueError(
+                f"X must be dense for a kernel. Got a sparse X with kernel={self.kernel!r}; take X.toarray(), or "
+                "kernel='linear'."
+            )
         with _checks.naming("X"):
             # what is not finite is said before the number of columns, which a precomputed kernel may well have wrong
             finite = self._is_precomputed and not reset
-            X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=finite)
-        if X.size < _MANY_ENTRIES or not reset:  # otherwise it shows in the first sums, and X is not read for it alone
+            X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float64, ensure_all_finite=finite)
+        if sparse.issparse(X) and not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
+        # in many rows it shows in the first sums, and X is not read for it alone
+        if sparse.issparse(X) or X.size < _MANY_ENTRIES or not reset:
             _checks.check_finite("X", X)
         if reset and self._is_precomputed and X.shape[0] != X.shape[1]:
             raise ValueError(
@@ -208,7 +236,7 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         strength = self.l2_regularization
         if not _checks.is_auto(strength) and not (_checks.is_real(strength) and 0.0 <= float(strength) < np.inf):
             _checks.refuse("l2_regularization", strength, "a finite number >= 0 or 'auto'", "0 is no penalty")
-        self._check_kernel()
+        check_kernel(self)
         _checks.check_choice("solver", self.solver, tuple(SOLVERS), "'auto' takes the fastest that is safe")
         _checks.check_choice(
             "init", self.init, INITS, "'s' withstands outliers of high leverage, 'auto' takes it where rows are enough"
@@ -220,37 +248,14 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
         if not isinstance(self.verbose, bool):
             _checks.check_count("verbose", self.verbose, 0)
 
-    def _check_kernel(self) -> None:
-        """The parameters of a kernel, as those of KernelRidge."""
-        if not (self._is_linear or callable(self.kernel)):
-            from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS
-
-            kernels = (*PAIRWISE_KERNEL_FUNCTIONS, "precomputed")
-            _checks.check_choice("kernel", self.kernel, kernels, "or a function of two rows")
-        if self.gamma is not None and not (_checks.is_real(self.gamma) and 0.0 <= self.gamma < np.inf):
-            _checks.refuse(
-                "gamma", self.gamma, "a finite number >= 0 or None", "None is one over the number of columns"
-            )
-        for name in ("degree", "coef0"):
-            value = getattr(self, name)
-            if not (_checks.is_real(value) and np.isfinite(value) and (value >= 0.0 or name == "coef0")):
-                _checks.refuse(name, value, "a finite number" + (" >= 0" if name == "degree" else ""))
-        if self.kernel_params is not None and not isinstance(self.kernel_params, dict):
-            _checks.refuse("kernel_params", self.kernel_params, "a dict or None", "it is passed to a callable kernel")
-        if self.n_components is not None:
-            _checks.check_count("n_components", self.n_components, 1, "None is the exact kernel")
-        if self.init == "s" and not self._is_linear:
-            _checks.refuse("init", self.init, "another start for a kernel", "'auto' takes 'gnc' there")
-
-    def _rows(self, X, y, weights, noise, seed: int):
+    def _rows(self, X, y, weights, noise, kept, seed: int):
         """The rows of positive weight, in working units, and by what weights too small for frequencies were raised.
 
         And the form that made them.
         """
-        raised, kept = 1.0, None
-        if weights.size and weights.min() == 0.0:
+        raised = 1.0
+        if kept is not None:
             _checks.check_finite("X", X)
-            kept = weights > 0.0
             y, weights, noise = y[kept], weights[kept], noise[kept] if noise.size else noise
         form = form_of(self, X, len(y), seed)
         q = int(self.fit_intercept) + (0 if form.flexible else X.shape[1])
@@ -267,12 +272,18 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
             weights = NONE
         return form.rows(X, kept, y, weights, noise, bool(self.fit_intercept)), raised, form
 
-    def _run(self, rows: Rows, raised: float, form, seed: int) -> FitResult:
+    def _strength(self, rows: Rows, raised: float, form) -> float | None:
+        """The strength of the penalty of raised weights; None to choose one."""
+        if _checks.is_auto(self.l2_regularization):
+            return None if form.flexible else 0.0
+        return settled_strength(rows, raised * float(self.l2_regularization))
+
+    def _run(self, rows: Rows, strength: float | None, form, seed: int, like: Objective | None = None) -> FitResult:
         frame = rows.frame
-        strength = None if form.flexible else 0.0
-        if not _checks.is_auto(self.l2_regularization):
-            strength = settled_strength(rows, raised * float(self.l2_regularization))
-        settings = Settings(strength, self.solver, self.init, self.max_iter, self.tol, seed, form.flexible)
+        inferred = isinstance(form, Columns) and rows.design is None
+        settings = Settings(
+            strength, self._solver_for(rows), self.init, self.max_iter, self.tol, seed, form.flexible, inferred
+        )
         warm = None
         theta = form.warm(self, rows) if self.warm_start and hasattr(self, "intercept_") else None
         if theta is not None:
@@ -286,7 +297,32 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
                     f"c {c:.4g}, share {share:.4g}, gradient {gradient:.2e}"
                 )
 
-        return fit(rows, self._policy(frame), settings, warm, report)
+        return fit(rows, self._policy(frame), settings, warm, report, like)
+
+    def _solver_for(self, rows: Rows) -> str:
+        """The solver, which for a sparse X with many columns is one that needs no matrix of them."""
+        if rows.design is None:
+            return self.solver
+        where = "for sparse X with more than {} coefficients"
+        if self.init == "s" and too_wide_for_subsets(rows):
+            _checks.refuse(
+                "init", self.init, f"'auto', 'ols', 'lad' or 'gnc' {where.format(MOST_S_COLUMNS)}", "'auto' takes 'gnc'"
+            )
+        if rows.design.has_matrix:
+            return self.solver
+        if self.solver == "newton":
+            _checks.refuse(
+                "solver", self.solver, f"'auto', 'irls' or 'lbfgs' {where.format(MOST_COLUMNS)}", "'auto' takes 'lbfgs'"
+            )
+        return "lbfgs" if self.solver == "auto" else self.solver
+
+    def _all_weights(self, X, y, weights, noise, rows: Rows, result: FitResult, form) -> np.ndarray:
+        """The weights of the loss (n,), also of rows of sample weight 0."""
+        law, frame = result.point.law.of_rows(), rows.frame
+        if isinstance(form, Columns):
+            return Rows(X, y, weights, noise / frame.noise_unit, frame).loss_weights(result.point.theta, law)
+        residuals = (y - predicted(self, X)) / frame.c_unit
+        return row_terms(residuals / noise if noise.size else residuals, law, vector.WEIGHT)
 
     def _last_law(self, frame: Frame) -> Law:
         return Law(self.alpha_, frame.working_c(self.c_))
@@ -311,49 +347,47 @@ class BaseRobustRegressor(RegressorMixin, BaseEstimator):
 
     def _set_attributes(self, rows: Rows, result: FitResult, form) -> None:
         frame = rows.frame
-        for name in _OF_FORMS:  # of a former fit in another form
+        for name in OF_FORMS:  # of a former fit in another form
             if hasattr(self, name):
                 delattr(self, name)
         for name, value in form.attributes(frame, result.point.theta).items():
             setattr(self, name, value)
-        self._kernel = getattr(form, "kernel", None)
+        self._kernel, self._rotated = getattr(form, "kernel", None), not isinstance(form, Columns)
         self.alpha_ = float(result.point.law.alpha)
         self.c_ = self._raw_c(frame, result.point.law.c)
         self._width = result.point.law.width * frame.c_unit
         self.scale_ = float(self._clean_scale(rows, result))
+        self._evidence = None
+        if result.sandwich is not None:
+            learns = self._learns, self._learned_shape()
+            self._evidence = Evidence(result.sandwich, frame, result.point.law.c, result.total, result.dof, *learns)
         self._history = [self._raw_record(frame, record, result.dof, form) for record in result.history]
         self.objective_ = self._history[-1][0][0]
         self.n_iter_ = result.n_iter
         self.converged_ = result.stop_reason.converged
         self.stop_reason_ = result.stop_reason.value
 
-    def _warn(self, result: FitResult) -> None:
+    def _warnings(self, result: FitResult) -> Iterator[tuple[str, type[Warning]]]:
+        """What the user should know of a fit: lines and their categories."""
         if result.ruled:
-            warnings.warn(
+            yield (
                 "The fit has left its start for clearly larger residuals of most rows: outliers of high leverage may "
                 f"rule it. {self._against_leverage}, and compare.",
                 UserWarning,
-                stacklevel=3,
             )
         if result.stop_reason is StopReason.EXACT and self.weights_.min() < 0.01:
-            warnings.warn(
+            yield (
                 f"{StopReason.EXACT.value} The other rows got next to no weight: if y is rounded, or often takes one "
                 "value, hold the scale above that (c_min, or c of GeneralRobustRegressor).",
                 UserWarning,
-                stacklevel=3,
             )
         elif result.stop_reason is StopReason.INTERPOLATED:
-            warnings.warn(
-                f"{StopReason.INTERPOLATED.value} Add rows, drop columns, or set l2_regularization.",
-                UserWarning,
-                stacklevel=3,
-            )
+            yield f"{StopReason.INTERPOLATED.value} Add rows, drop columns, or set l2_regularization.", UserWarning
         elif not result.stop_reason.converged:
             gradient = result.history[-1].gradient
             remedy = _REMEDIES[result.stop_reason]
-            warnings.warn(
+            yield (
                 f"{self.stop_reason_} The gradient is {gradient:.1e} after {self.n_iter_} iterations, "
                 f"tol={self.tol:g}; {remedy}.",
                 ConvergenceWarning,
-                stacklevel=3,
             )

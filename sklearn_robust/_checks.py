@@ -5,7 +5,7 @@ import numbers
 from contextlib import contextmanager
 
 import numpy as np
-from sklearn.utils import column_or_1d
+from scipy import sparse
 from sklearn.utils.validation import check_array
 
 # Beyond it, products of two sums over rows overflow.
@@ -31,6 +31,12 @@ def check_positive(name: str, value, remedy: str, alternative: str = "") -> None
     """A positive finite number."""
     if not (is_real(value) and 0.0 < value < np.inf):
         refuse(name, value, "a positive finite number" + alternative, remedy)
+
+
+def check_fraction(name: str, value, remedy: str) -> None:
+    """A number in (0, 1)."""
+    if not (is_real(value) and 0.0 < value < 1.0):
+        refuse(name, value, "a number in (0, 1)", remedy)
 
 
 def check_choice(name: str, value, choices: tuple[str, ...], remedy: str) -> None:
@@ -72,25 +78,42 @@ def check_count(name: str, value, least: int, remedy: str = "") -> None:
 
 
 def check_finite(name: str, array) -> None:
-    """No NaN, no inf in an array (n,) or (n, p); says where the first one is."""
+    """No NaN, no inf in an array (n,) or (n, p), or a sparse one; says where the first one is."""
+    if sparse.issparse(array):
+        if np.isfinite(array.data).all():
+            return
+        array = array.tocoo()
+        first = np.flatnonzero(~np.isfinite(array.data))
+        bad = np.column_stack((array.row, array.col))[first]
+        _refuse_infinite(name, array.data[first[0]], bad, 2)
     with np.errstate(all="ignore"):
         if np.isfinite(array.sum()):
             return
     bad = np.argwhere(~np.isfinite(array))
     if len(bad) == 0:
         return
-    value = array[tuple(bad[0])]
+    _refuse_infinite(name, array[tuple(bad[0])], bad, array.ndim)
+
+
+def _refuse_infinite(name: str, value, bad, ndim: int) -> None:
+    """Raise the line for entries at bad (m, ndim), of which the first has this value."""
     what = "NaN" if np.isnan(value) else "inf" if value > 0 else "-inf"
-    where = f"row {bad[0][0]}" + (f", column {bad[0][1]}" if array.ndim == 2 else "")
+    where = f"row {bad[0][0]}" + (f", column {bad[0][1]}" if ndim == 2 else "")
     raise ValueError(
         f"{name} must be finite. Got {what} at {where} ({len(bad)} such entries); "
         "drop these rows, or impute them (sklearn.impute)."
     )
 
 
-def check_length(name: str, array, n_rows: int) -> None:
-    """One entry a row."""
-    if array.shape != (n_rows,):
+def check_length(name: str, array, n_rows: int, n_targets: int | None = None) -> None:
+    """One entry a row, or one for each row and target."""
+    if n_targets is not None:
+        if array.shape != (n_rows, n_targets):
+            raise ValueError(
+                f"{name} must have one entry for each row of X and each of the {n_targets} targets. Got {name} of "
+                f"shape {array.shape}; pass an array of shape ({n_rows}, {n_targets})."
+            )
+    elif array.shape != (n_rows,):
         raise ValueError(
             f"{name} must have one entry for each of the {n_rows} rows of X. Got {name} of shape {array.shape}; "
             f"pass an array of shape ({n_rows},)."
@@ -98,13 +121,25 @@ def check_length(name: str, array, n_rows: int) -> None:
 
 
 def check_target(y, estimator_name: str) -> np.ndarray:
-    """Y as finite numbers (n,); a column (n, 1) is taken with scikit-learn's warning."""
+    """Y as finite numbers (n,) or (n, k)."""
     if y is None:
         raise ValueError(f"This {estimator_name} estimator requires y to be passed, but the target y is None.")
     with naming("y"):
         if not (type(y) is np.ndarray and y.ndim == 1 and y.dtype == np.float64):
-            y = check_array(y, dtype=np.float64, ensure_2d=False, ensure_all_finite=False, ensure_min_samples=0)
-            y = column_or_1d(y, warn=True)
+            y = check_array(
+                y,
+                dtype=np.float64,
+                ensure_2d=False,
+                allow_nd=True,
+                ensure_all_finite=False,
+                ensure_min_samples=0,
+                ensure_min_features=0,
+            )
+    if y.ndim not in (1, 2) or y.shape[1:] == (0,):
+        raise ValueError(
+            f"y must be an array of shape (n_samples,) or (n_samples, n_targets). Got y of shape {y.shape}; give each "
+            "target a column."
+        )
     check_finite("y", y)
     return np.ascontiguousarray(y)
 

@@ -7,6 +7,7 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import qr
 
 from sklearn_robust import _checks
@@ -15,6 +16,9 @@ from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.kernels import Kernel, KernelRows, Landmarks, double_centred, draw_landmarks
 
+# Attributes that one form has and another has not, and those of them that several targets share.
+OF_FORMS = ("coef_", "dual_coef_", "X_fit_", "components_", "component_indices_")
+SHARED = OF_FORMS[2:]
 # Up to so many columns their gram costs next to nothing, however few the rows.
 _MANY_COLUMNS = 200
 _PREDICTED_ENTRIES = 2**22
@@ -37,13 +41,35 @@ def form_of(model, X, n_rows: int, seed: int):
         return Nystroem(kernel_of(model, X), model.n_components, seed)
     if not linear:
         return Exact(kernel_of(model, X))
-    if X.shape[1] <= max(n_rows, _MANY_COLUMNS):
+    if sparse.issparse(X) or X.shape[1] <= max(n_rows, _MANY_COLUMNS):
         return Columns()
     penalised = not _checks.is_auto(model.l2_regularization) and model.l2_regularization > 0.0
     # subsets of rows need columns; without a penalty the rows determine only some directions
     if penalised and model.init != "s":
         return Exact(kernel_of(model, X))
     return Directions(scaled=not penalised)
+
+
+def check_kernel(model) -> None:
+    """The parameters of a kernel, as those of KernelRidge."""
+    linear = isinstance(model.kernel, str) and model.kernel == "linear"
+    if not (linear or callable(model.kernel)):
+        from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS
+
+        choices = (*PAIRWISE_KERNEL_FUNCTIONS, "precomputed")
+        _checks.check_choice("kernel", model.kernel, choices, "or a function of two rows")
+    if model.gamma is not None and not (_checks.is_real(model.gamma) and 0.0 <= model.gamma < np.inf):
+        _checks.refuse("gamma", model.gamma, "a finite number >= 0 or None", "None is one over the number of columns")
+    for name in ("degree", "coef0"):
+        value = getattr(model, name)
+        if not (_checks.is_real(value) and np.isfinite(value) and (value >= 0.0 or name == "coef0")):
+            _checks.refuse(name, value, "a finite number" + (" >= 0" if name == "degree" else ""))
+    if model.kernel_params is not None and not isinstance(model.kernel_params, dict):
+        _checks.refuse("kernel_params", model.kernel_params, "a dict or None", "it is passed to a callable kernel")
+    if model.n_components is not None:
+        _checks.check_count("n_components", model.n_components, 1, "None is the exact kernel")
+    if model.init == "s" and not linear:
+        _checks.refuse("init", model.init, "another start for a kernel", "'auto' takes 'gnc' there")
 
 
 def kernel_of(model, X) -> Kernel:
@@ -155,7 +181,8 @@ class Nystroem:
 
     def warm(self, model, rows: Rows) -> np.ndarray | None:
         """Coefficients in working units of a model fitted before, where it had the same landmarks."""
-        if not np.array_equal(getattr(model, "component_indices_", NONE), self.indices):
+        same = np.array_equal(getattr(model, "component_indices_", NONE), self.indices)
+        if not same or model.dual_coef_.ndim != 1:
             return None
         coef = np.linalg.lstsq(self.landmarks.turn, model.dual_coef_, rcond=None)[0]
         return rows.frame.from_raw(coef, model.intercept_)
@@ -260,7 +287,9 @@ def settled_strength(rows: Rows, strength: float) -> float:
 
 
 def predicted(model, X) -> np.ndarray:
-    """k(x, z) dual_coef + intercept for rows X (n, p), in chunks."""
+    """f (n,) or (n, n_targets) at rows X (n, p), that of a kernel in chunks."""
+    if hasattr(model, "coef_"):
+        return X @ model.coef_.T + model.intercept_
     kernel, dual = model._kernel, model.dual_coef_
     if kernel.precomputed:
         columns = getattr(model, "component_indices_", slice(None))

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_robust import _checks
 from sklearn_robust._base import BaseRobustRegressor
@@ -34,16 +33,16 @@ fit_intercept : bool, default=True
     kernel_params : dict or None, default=None
         Keyword arguments of a callable kernel.
     n_components : int or None, default=None
-        Number of rows drawn as landmarks (Nyström), which stand for all rows in a kernel. None is the exact kernel,
-        which holds matrices of n_samples x n_samples. A linear model has no use for it.
+        Number of rows drawn as landmarks (Nyström), which stand for all rows in a kernel; None is the exact kernel, of
+        matrices n_samples x n_samples. A linear model has no use for it.
     solver : {"auto", "irls", "lbfgs", "newton"}, default="auto"
-        The road to the optimum; every solver ends at the same one from the same start. ``"auto"`` is ``"newton"``, and
-        ``"lbfgs"`` with an exact kernel.
+        The road to the optimum; every solver ends at the same one from the same start. ``"auto"`` is ``"newton"``, or
+        ``"lbfgs"`` with an exact kernel and for sparse X with more than 1000 coefficients.
     init : {"auto", "ols", "lad", "s", "gnc"}, default="auto"
         The start: least squares, least absolute deviations, the S-estimate (which half of the rows cannot move, however
         wrong; linear models only), graduated non-convexity (alpha annealed from 2 down), or "s" where there are rows
-        enough for it and "gnc" for a kernel. A loss held at alpha >= 2, which leaves no row aside, begins at least
-        squares.
+        enough for it ("gnc" for a kernel, and for sparse X with more than 300 coefficients). A loss held at alpha >= 2,
+        which leaves no row aside, begins at least squares.
     max_iter : int, default=200
         The most steps after the start.
     tol : float, default=1e-8
@@ -57,16 +56,17 @@ fit_intercept : bool, default=True
         Whether to print a line for each step."""
 
 _COMMON_ATTRIBUTES = """\
-coef_ : ndarray of shape (n_features,)
+coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
         Coefficients of a linear model; of smallest norm, in working units, where the rows do not determine them.
-    dual_coef_ : ndarray of shape (n_samples,) or (n_components,)
+    dual_coef_ : ndarray of shape (n_samples,) or (n_components,), or with columns (n_targets)
         With a kernel, the coefficients of its values at the rows of ``X_fit_`` or ``components_``.
     X_fit_ : ndarray of shape (n_samples, n_features)
         With an exact kernel that is not precomputed, the rows of positive weight.
     components_ : ndarray of shape (n_components, n_features)
         The landmarks, unless the kernel is precomputed; ``component_indices_`` has their row numbers.
     intercept_ : float
-        Intercept, 0.0 without one.
+        Intercept, 0.0 without one. This and all that follow are of one target; where y has columns, scalars are
+        arrays of shape (n_targets,).
     l2_regularization_ : float
         Strength of the penalty, given or chosen.
     alpha_ : float
@@ -75,12 +75,16 @@ coef_ : ndarray of shape (n_features,)
         Scale of the loss, in units of y.
     scale_ : float
         Gaussian-consistent scale of the residuals of clean rows, in units of y.
-    weights_ : ndarray of shape (n_samples,)
+    covariance_ : ndarray of shape (n_coefs, n_coefs) or (n_targets, n_coefs, n_coefs)
+        Covariance of the coefficients, intercept first, for noise of one law; nan where the rows do not determine them.
+    robust_r2_ : float or ndarray of shape (n_targets,)
+        Share of the variance of clean rows that the fit explains.
+    weights_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         Weight that the loss gives each row: in [0, 1] for alpha <= 2, near 0 for outliers.
     objective_ : float
         Value of the objective at the end.
     history_ : DataFrame
-        Objective, alpha, c, largest gradient and coefficients (of no kernel) after each step, the start first.
+        Objective, alpha, c, gradient and coefficients (of no kernel) of each step; of targets by (target, iteration).
     n_iter_ : int
         Steps on the way to the optimum.
     converged_ : bool
@@ -195,18 +199,23 @@ class GeneralRobustRegressor(BaseRobustRegressor):
             _checks.refuse("alpha", self.alpha, "a real number or ±inf", "2 is least squares, 1 Charbonnier, 0 Cauchy")
         if not _checks.is_auto(self.c):
             _checks.check_positive("c", self.c, "it is the scale of the residuals, in units of y", " or 'auto'")
-        if not (_checks.is_real(self.efficiency) and 0.0 < self.efficiency < 1.0):
-            _checks.refuse("efficiency", self.efficiency, "a number in (0, 1)", "0.95 is customary")
+        _checks.check_fraction("efficiency", self.efficiency, "0.95 is customary")
         super()._check_parameters()
 
     def _measures_scale(self) -> bool:
         return _checks.is_auto(self.c)
+
+    def _learned_shape(self) -> bool:
+        return False
 
     def _policy(self, frame) -> Fixed:
         alpha = float(self.alpha)
         if _checks.is_auto(self.c):
             return Fixed(alpha, None, efficient_scale(alpha, float(self.efficiency)), self._floor(frame))
         return Fixed(alpha, frame.working_c(self.c), 1.0, 0.0)
+
+    def _clean_law(self) -> Law:
+        return Law(2.0, self.scale_)
 
     def _clean_scale(self, rows, result) -> float:
         robust = self.alpha < 2.0
@@ -334,6 +343,10 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
     def _measures_scale(self) -> bool:
         return True
 
+    def _learned_shape(self) -> bool:
+        low, high = self.alpha_bounds  # at the lower one the tails may be heavier than the law's
+        return low < high and low < self.alpha_
+
     def _policy(self, frame) -> Learned:
         low, high = map(float, self.alpha_bounds)
         share = None if _checks.is_auto(self.contamination) else float(self.contamination)
@@ -347,26 +360,28 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         noise_scale : array-like of shape (n_samples,), default=None
             Error bars of the rows, in the units of those given to ``fit``.
 
         Returns
         -------
-        proba : ndarray of shape (n_samples,)
+        proba : ndarray of shape (n_samples,) or (n_samples, n_targets)
             Posterior probabilities under the fitted mixture; zeros where ``contamination_`` is 0.
         """
-        check_is_fitted(self)
-        y = _checks.check_target(y, type(self).__name__)
-        fitted = self.predict(X)
-        _checks.check_length("y", y, len(fitted))
-        residuals = y - fitted
-        noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
-        law = Law(self.alpha_, self.c_, self.contamination_, self._width)
-        return 1.0 - clean_probability(residuals / noise if noise.size else residuals, law.of_rows())
+        if hasattr(self, "_alone"):
+            return self._each_target("outlier_proba", X, y, noise_scale)
+        _, residuals, _ = self._residuals(X, y, noise_scale)
+        return 1.0 - clean_probability(residuals, self._law().of_rows())
+
+    def _law(self) -> Law:
+        return Law(self.alpha_, self.c_, self.contamination_, self._width)
+
+    def _clean_law(self) -> Law:
+        return Law(self.alpha_, self.c_)
 
     def _last_law(self, frame) -> Law:
         law = super()._last_law(frame)

@@ -260,6 +260,26 @@ def another_optimum(case: Case) -> bool:
     return case.init != "ols" and (case.relation == "y-tilted" or case.weights == "wide" or few)
 
 
+def check_uncertainty(model, data: Data) -> None:
+    """Standard errors are numbers, or one line says why there are none."""
+    try:
+        errors = np.concatenate([model.summary(kind).table["standard error"] for kind in ("model", "hc")])
+        limits = model.predict_interval(data.X, 0.9, data.noise)
+        model.influence(data.X, data.y, data.noise)
+    except ValueError as error:
+        assert str(error).startswith("Standard errors must have"), error
+        assert "\n" not in str(error)
+        return
+    assert not (errors < 0).any()
+    if model.converged_:
+        determined = np.tile(model._evidence.sandwich.determined, 2)
+        assert not np.isnan(errors[determined]).any()
+        assert not np.isnan(limits).any()
+        assert (limits[:, 0] <= limits[:, 1]).all()
+    p = model.outlier_pvalue(data.X, data.y, data.noise)
+    assert ((p >= 0) & (p <= 1)).all()
+
+
 def check(case: Case) -> None:
     """A case keeps all promises."""
     data = case.plain()
@@ -273,6 +293,7 @@ def check(case: Case) -> None:
         assert "\n" not in found.error
         return
     one = check_numbers(case, found, data)
+    check_uncertainty(found.model, data)
     if what is None:
         return
     other = outcome(case.model(what.y_factor), what.other)

@@ -241,6 +241,15 @@ def test_one_target_of_1e300(index):
     assert model.weights_[100] < 1e-250
 
 
+def test_one_target_of_1e300_among_zeros():
+    X, y = np.random.default_rng(9).normal(size=(116, 2)), np.zeros(116)
+    y[30] = 1e300
+    with pytest.warns(UserWarning, match="More than half of the rows lie exactly on the fit"):
+        model = AdaptiveRobustRegressor(init="ols", fit_intercept=False).fit(X, y)
+    assert_finite(model)
+    assert model.weights_[30] < 1e-6
+
+
 @pytest.mark.parametrize("alpha", [2.0, 3.0, 8.0])
 def test_one_target_of_1e300_is_all_that_a_loss_without_bound_to_its_pull_sees(alpha):
     X, y = plain_rows()

@@ -9,6 +9,7 @@ import naive_kernels
 import numpy as np
 import pytest
 from problems import SOLVERS, both, fresh, ignored, of_size, row_numbers
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
@@ -574,3 +575,67 @@ def test_a_kernel_too_large_for_memory_is_refused(monkeypatch):
     X = np.zeros((2_000_000, 1))
     with pytest.raises(ValueError, match=r"needs 89407.0 GiB"):
         AdaptiveRobustRegressor(kernel="rbf").fit(X, np.arange(2e6))
+
+
+FORMS = [{"kernel": "rbf"}, {"kernel": "rbf", "n_components": 20}]
+
+
+def curve(n=120):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-3.0, 3.0, size=(n, 1))
+    Y = np.column_stack((np.sin(2.0 * X[:, 0]), np.cos(X[:, 0]))) + 0.1 * rng.normal(size=(n, 2))
+    Y[:12, 0] += 5.0
+    return X, Y
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_tails_know_a_kernel_and_standard_errors_say_that_they_do_not(form):
+    X, Y = curve()
+    model = AdaptiveRobustRegressor(**form).fit(X, Y[:, 0])
+    assert model.outlier_proba(X, Y[:, 0])[:12].min() > 0.99
+    assert model.outlier_pvalue(X, Y[:, 0])[:12].max() < 1e-6 < model.outlier_pvalue(X, Y[:, 0])[12:].min()
+    assert model.log_density(X, Y[:, 0])[:12].max() < model.log_density(X, Y[:, 0])[12:].min()
+    asked = (
+        model.conf_int,
+        model.summary,
+        lambda: model.covariance_,
+        lambda: model.robust_r2_,
+        lambda: model.predict_interval(X),
+        lambda: model.influence(X, Y[:, 0]),
+    )
+    for ask in asked:
+        with pytest.raises(ValueError, match=r"linear models with a dense X .* a kernel; bootstrap"):
+            ask()
+
+
+def test_standard_errors_are_for_rows_that_are_more_than_columns():
+    X = np.random.default_rng(0).normal(size=(40, 300))
+    model = GeneralRobustRegressor(l2_regularization=1.0).fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="a fit with more columns than rows"):
+        model.conf_int()
+
+
+@both
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_several_targets(estimator, form, weighted):
+    X, Y = curve()
+    weights = np.ones(len(X))
+    weights[20:30] = 0.0 if weighted else 1.0
+    model = estimator(**form).fit(X, Y, sample_weight=weights)
+    for j, y in enumerate(Y.T):
+        alone = estimator(**form).fit(X, y, sample_weight=weights)
+        np.testing.assert_allclose(model.predict(X)[:, j], alone.predict(X), atol=1e-8)
+        np.testing.assert_allclose(model.weights_[:, j], alone.weights_, atol=1e-8)
+        assert model.dual_coef_[:, j].shape == alone.dual_coef_.shape
+        assert model.l2_regularization_[j] == pytest.approx(alone.l2_regularization_)
+    straight = X[:, 0] + np.random.default_rng(1).normal(size=len(X))
+    model.set_params(kernel="linear", n_components=None).fit(X, straight)
+    assert not hasattr(model, "dual_coef_") and model.coef_.shape == (1,)
+
+
+@both
+def test_a_kernel_is_for_a_dense_X(estimator):
+    X, Y = curve()
+    with pytest.raises(ValueError, match="X must be dense for a kernel"):
+        estimator(kernel="rbf").fit(sparse.csr_array(X), Y[:, 0])

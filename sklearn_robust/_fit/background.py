@@ -26,52 +26,57 @@ _FIRST_SHARES = 0.1, 0.3
 _LIGHT, _HIGHEST = 1.0, 2.0
 _VANISHED = 1e-3
 _LOCAL_GAIN = 2.0
-# Too few rows to tell outliers from tails: at all, a coefficient, and a degree of freedom where there is a penalty.
-_FEW_ROWS, _FEW_ROWS_A_COEFFICIENT, _FEW_ROWS_PENALISED = 12, 3.0, 1.2
+# Too few rows to tell outliers from tails: at all, a coefficient, and a degree of freedom of a kernel.
+_FEW_ROWS, _FEW_ROWS_A_COEFFICIENT, _FEW_ROWS_FLEXIBLE = 12, 3.0, 1.2
 # Rows this far out may gain by a background, and hardly one gains more beside the heaviest tails of the plain law.
 _FAR_ENOUGH, _GAIN_A_ROW = 3.5, 3.0
 # A fit is ruled by rows this many scales from the start's, if it brought them this much nearer.
 _FAR, _PLEASED, _MOST_ENTRIES = 6.0, 0.5, 100_000
 
 
-def with_background(objective: Objective, policy: Learned, start: Start, seed: int, plain, run, walk):
-    """The plain fit (point, history, reason), or the one with a background that the data call for.
+def with_background(objective: Objective, policy: Learned, start: Start, law: Law, seed: int, plain, run, walk):
+    """The fit (point, history, reason) without a background, or the one with it that the data call for.
 
-    ``run(policy, theta, law)`` iterates from there, to the same three; ``walk(policy, theta, law)`` gives a point near
-    the minimum that small steps from there lead to.
+    ``law`` is the plain one nearest to the start's residuals; ``plain()`` is the fit without, made when first asked
+    for; ``run(policy, theta, law)`` iterates from there, to the same three; ``walk(policy, theta, law)`` gives a point
+    near the minimum that small steps from there lead to.
     """
     n, q = objective.total, objective.n_coefs
     held = policy.contamination
-    a_coefficient = _FEW_ROWS_PENALISED if objective.penalised else _FEW_ROWS_A_COEFFICIENT
+    a_coefficient = _FEW_ROWS_FLEXIBLE if objective.flexible else _FEW_ROWS_A_COEFFICIENT
     too_few = held is None and min(n, len(objective.rows)) <= max(_FEW_ROWS, a_coefficient * q)
-    if is_rounding(objective, start) or too_few or policy.at_floor(plain[0].law) or policy.low > _HIGHEST:
-        return plain
+    if is_rounding(objective, start) or too_few or policy.low > _HIGHEST:
+        return plain()
     policy = replace(policy, high=min(policy.high, _HIGHEST))
     residuals = objective.rows.residuals(start.theta)
-    if held is None:
-        likely = _is_likely(objective, policy, residuals, start.scale)
-        ratio = _slopes_scale(objective, plain[0].theta, residuals) / start.scale
-        left = not objective.penalised and ratio > _same_scale(n, q)
-        if not likely and not left:
-            return plain
+    likely = None if held is not None else _likely_law(objective, policy, residuals, law, start.scale)
+    if held is None and likely is None:
+        if objective.penalised or policy.at_floor(plain()[0].law):
+            return plain()
+        if _slopes_scale(objective, plain()[0].theta, residuals) / start.scale <= _near_scale(n, q):
+            return plain()
     start = sharpened(objective, start, seed)
     residuals = objective.rows.residuals(start.theta)
     light = replace(policy, low=min(max(policy.low, _LIGHT), policy.high))  # heavy tails would do for a background
-    law, _ = _mixture(objective, light, residuals, start.scale, _NARROW * start.scale)
-    if not np.isfinite(law.c):
-        return plain
-    narrow = walk(light, start.theta, law)
+    laws = _mixtures(objective, light, start.scale, _NARROW * start.scale)
+    if likely is not None:
+        alpha = max(min(likely.alpha, laws[0].alpha), light.low)
+        laws.append(Law(alpha, likely.c, likely.share, laws[0].width))
+    mixed, _ = light.settled(objective, residuals, laws)
+    if not np.isfinite(mixed.c):
+        return plain()
+    narrow = walk(light, start.theta, mixed)
     if held is None:
         if narrow.law.share < _VANISHED:
-            return plain
-        if not likely and _local_gain(objective, policy, narrow) <= _LOCAL_GAIN:
-            return plain
+            return plain()
+        if likely is None and _local_gain(objective, policy, narrow) <= _LOCAL_GAIN:
+            return plain()
     wide = walk(policy, narrow.theta, narrow.law._replace(width=_WIDE * start.scale))
     vanished = held is None and wide.law.share < _VANISHED
-    grown = _slopes_scale(objective, wide.theta, residuals) / _slopes_scale(objective, narrow.theta, residuals)
-    point = narrow if vanished or grown > _same_scale(n, q) else wide
+    scales = [_slopes_scale(objective, point.theta, residuals) for point in (narrow, wide)]
+    point = narrow if vanished or scales[1] > _same_scale(n, q) * scales[0] else wide
     found = run(policy, point.theta, point.law)
-    return plain if policy.at_floor(found[0].law) else found
+    return plain() if policy.at_floor(found[0].law) else found
 
 
 def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
@@ -94,12 +99,17 @@ def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
 
 def _chance(n: float, q: float) -> float:
     """What a background gains on clean data, hardly ever more."""
-    return 2.0 + 0.3 * float(np.log(n)) + 5.0 * q / n + 0.004 * n
+    return 1.1 + 0.45 * float(np.log(n)) + 4.0 * q / n + 0.004 * n
 
 
 def _same_scale(n: float, q: float) -> float:
     """By how much the robust scales of two good fits differ."""
     return 1.05 + q / n
+
+
+def _near_scale(n: float, q: float) -> float:
+    """By how much the robust scale of the plain fit of clean data exceeds the start's, hardly ever more."""
+    return 1.05 + 1.5 * q / n
 
 
 def _slopes_scale(objective: Objective, theta, reference) -> float:
@@ -120,30 +130,30 @@ def _recentred(rows: Rows, theta, reference) -> np.ndarray:
     return theta + shift
 
 
-def _mixture(objective: Objective, policy: Learned, residuals, scale, width, knee=np.inf, goal=np.inf):
-    """The best law with a background at known residuals of a robust scale, and J there."""
+def _mixtures(objective: Objective, policy: Learned, scale, width, knee=np.inf) -> list[Law]:
+    """Laws with a background at residuals of a robust scale, to begin with."""
     alpha = policy.below_two(objective)
     c = scale * NORMAL_QUARTILE / quartile(alpha)
     shares = _FIRST_SHARES if policy.contamination is None else (policy.contamination,)
-    found = [policy.settled(objective, residuals, Law(alpha, c, share, width, knee), goal) for share in shares]
-    return min(found, key=lambda law_and_value: law_and_value[1])
+    return [Law(alpha, c, share, width, knee) for share in shares]
 
 
-def _is_likely(objective: Objective, policy: Learned, residuals, scale: float) -> bool:
-    """Whether a background gains more in J than chance, at known residuals, where either law is the best of its kind.
+def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, scale: float) -> Law | None:
+    """The law with a background, if it gains more in J than chance at known residuals over the best law without.
 
-    It has tails of its own here: a flat one would gain on every row that heavy-tailed noise throws far out.
+    The background has tails of its own here: a flat one would gain on every row that heavy-tailed noise throws far out.
     """
     chance = _chance(objective.total, objective.n_coefs)
     far = np.abs(residuals) > _FAR_ENOUGH * scale
     if (objective.rows.weights[far].sum() if objective.rows.weights.size else far.sum()) * _GAIN_A_ROW < chance:
-        return False
-    law = policy.start_at(objective, residuals, scale)
-    goal = policy.settled(objective, residuals, law)[1] - chance
-    return _mixture(objective, policy, residuals, scale, _TEST_WIDTH * scale, _TEST_KNEE * scale, goal)[1] < goal
+        return None
+    goal = policy.settled(objective, residuals, [law])[1] - chance
+    laws = _mixtures(objective, policy, scale, _TEST_WIDTH * scale, _TEST_KNEE * scale)
+    mixed, value = policy.settled(objective, residuals, laws, goal)
+    return mixed if value < goal else None
 
 
 def _local_gain(objective: Objective, policy: Learned, point: Point) -> float:
     residuals = objective.rows.residuals(point.theta)
     law = policy.start_at(objective, residuals, point.law.c)
-    return policy.settled(objective, residuals, law)[1] - objective.value(point)
+    return policy.settled(objective, residuals, [law])[1] - objective.value(point)

@@ -5,6 +5,8 @@ only for the last digits.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +19,8 @@ from sklearn_robust._fit.lbfgs import LBFGS
 from sklearn_robust._fit.newton import Newton
 from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.result import FitResult, Record, StopReason
-from sklearn_robust._fit.ridge import Inverse, residual_dof
+from sklearn_robust._fit.ridge import residual_dof, scaling_of
+from sklearn_robust._fit.sandwich import sandwich
 from sklearn_robust._fit.start import find_start, spread_index
 from sklearn_robust._rows import vector
 from sklearn_robust._rows.blocks import Rows, row_terms
@@ -26,7 +29,7 @@ from sklearn_robust._rows.kernels import KernelRows
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
 DUAL_SOLVERS = {"auto": LBFGS, "newton": DualNewton, "irls": IRLS, "lbfgs": LBFGS}
 _EPS = np.finfo(float).eps
-_PART_TOL = 1e-4
+_PART_TOL, _WALK_TOL = 1e-4, 1e-3
 # Landmarks with which the fit of an exact kernel begins.
 _LANDMARKS = 200
 # A gradient that is no longer one.
@@ -36,7 +39,8 @@ _SENSELESS = 1e-3
 class Settings(NamedTuple):
     """How to fit: ridge strength (None to choose one), a key of SOLVERS, the start, and when to stop.
 
-    ``flexible`` tells whether columns are features of a kernel, which need a start of their own and perhaps a strength.
+    ``flexible`` tells whether columns are features of a kernel, which need a start of their own and perhaps a strength;
+    ``inferred`` whether the sandwich is wanted.
     """
 
     strength: float | None
@@ -46,31 +50,50 @@ class Settings(NamedTuple):
     tol: float
     seed: int
     flexible: bool = False
+    inferred: bool = False
 
 
-def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | None, report: Callable) -> FitResult:
-    """Fit rows from a start of its own, or from warm (theta, law)."""
+def fit(
+    rows: Rows,
+    policy,
+    settings: Settings,
+    warm: tuple[np.ndarray, Law] | None,
+    report: Callable,
+    like: Objective | None = None,
+) -> FitResult:
+    """Fit rows from a start of its own, or from warm (theta, law); ``like`` is the objective of another y."""
+    result = _fit(rows, policy, settings, warm, report, like)
+    if settings.flexible:
+        return replace(result, objective=None, inverse=None)  # which are as large as the kernel
+    if not settings.inferred or result.objective is None:
+        return result
+    return replace(result, sandwich=sandwich(result.objective, policy, result.point, settings.seed))
+
+
+def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, like: Objective | None = None) -> FitResult:
     # from alpha = 2 on the loss is convex and leaves no row aside: least squares is nearest to its optimum
     if not policy.learns and policy.alpha >= 2.0:
         settings = settings._replace(init="ols")
     starts = warm is None or policy.measures_start  # a measured scale is the data's own, wherever coefficients begin
     exact = isinstance(rows, KernelRows)
     begin = _begin_exact if exact else _begin
-    objective, strength, part, start, theta, law = begin(rows, policy, settings, starts, warm is None)
+    objective, strength, part, start, theta, law = begin(rows, policy, settings, starts, warm is None, like)
     if warm is not None:
         theta, law = warm[0], law if policy.measures_start else policy.clip(warm[1])
     solver = (DUAL_SOLVERS if exact else SOLVERS)[settings.solver]
     penalised = objective.penalised
 
     def run(policy, theta, law):
-        return iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, _silent)
+        # with a background the way there was a walk from below alpha = 2
+        from_below = law.share > 0.0
+        return iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, _silent, from_below)
 
     def walk(policy, theta, law):
-        return _descend(objective, policy, IRLS(), theta, law, settings.max_iter, _PART_TOL, _silent)[0]
+        return _descend(objective, policy, IRLS(), theta, law, settings.max_iter, _WALK_TOL, _silent)[0]
 
     if start is not None and policy.learns and policy.contamination != 0.0:
-        plain = run(policy, theta, law)
-        point, history, reason = with_background(objective, policy, start, settings.seed, plain, run, walk)
+        plain = cache(lambda: run(policy, theta, law))
+        point, history, reason = with_background(objective, policy, start, law, settings.seed, plain, run, walk)
         for iteration, record in enumerate(history):
             report(iteration, record, objective.dof)
     else:
@@ -82,10 +105,12 @@ def fit(rows: Rows, policy, settings: Settings, warm: tuple[np.ndarray, Law] | N
     elif reason is StopReason.PRECISION and history[-1].gradient > _SENSELESS:
         reason = StopReason.EXACT  # the scale itself is a rounding error
     ruled = part.ruled if part is not None else start is not None and is_ruled(objective, start, point)
-    return FitResult(point, history, reason, objective.total, objective.dof, objective.inverse, ruled, strength)
+    return FitResult(
+        point, history, reason, objective.total, objective.dof, objective.inverse, ruled, strength, objective
+    )
 
 
-def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool):
+def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool, like: Objective | None):
     """The objective, the strength, the fit of a part or else the start, and where to begin (None where not asked)."""
     part = _fit_part(rows, policy, settings) if cold and policy.learns else None
     strength, start = settings.strength, None
@@ -94,9 +119,14 @@ def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool):
         strength = part.strength if strength is None else strength
     elif settings.flexible and (starts or strength is None):
         strength, start = flexible_start(rows, strength, settings.init, settings.seed)
-    objective = _objective(rows, policy, float(strength or 0.0), part, settings.flexible)
+    if like is not None:
+        objective = replace(like, rows=rows)
+    else:
+        objective = _objective(rows, policy, float(strength or 0.0), part, settings.flexible)
     if part is not None:
-        theta, law = part.point.theta, policy.widened(objective, part.point.law)
+        theta, law = part.point.theta, part.point.law
+        if law.share == 0.0:
+            law = policy.widened(objective, law)
     elif starts:
         start = start or find_start(objective, settings.init, settings.seed, policy.least_alpha)
         theta, law = start.theta, policy.start(objective, start.theta, start.scale)
@@ -111,17 +141,18 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
     size = int(min(max(5000, 60 * q, n / 40), n / 20))
     part = rows.take(spread_index(n, size, np.random.default_rng(settings.seed)))
     strength = None if settings.strength is None else settings.strength * size / n
-    coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL, strength=strength)
-    return fit(part, policy, coarse, None, _silent)
+    solver = "auto" if rows.design is None or rows.design.has_matrix else settings.solver
+    coarse = settings._replace(solver=solver, max_iter=50, tol=_PART_TOL, strength=strength)
+    return replace(_fit(part, policy, coarse, None, _silent), objective=None)  # whose rows would take memory
 
 
-def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool):
+def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool, _like=None):
     """The same with an exact kernel; the part is a rough fit with a few landmarks, whose weights and law are kept."""
     part, strength, theta, bends = None, settings.strength, None, np.ones(len(rows))
     if starts or strength is None:
         few = rows.on_landmarks(_LANDMARKS, np.random.default_rng(settings.seed))
         coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL)
-        part = fit(few, policy, coarse, None, _silent)
+        part = _fit(few, policy, coarse, None, _silent)
         strength = max(part.strength, rows.least_strength)
     working = strength * rows.frame.noise_unit**2
     if part is not None and starts:
@@ -131,7 +162,8 @@ def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool):
     law = None
     if part is not None and starts:
         if policy.learns:
-            law = policy.widened(objective, part.point.law)
+            law = part.point.law
+            law = policy.widened(objective, law) if law.share == 0.0 else law
         else:
             law = policy.start(objective, theta, rows.m_scale(theta, objective.n_coefs))
     return objective, strength, part, None, theta, law
@@ -141,30 +173,34 @@ def _objective(rows: Rows, policy, strength: float, part: FitResult | None, flex
     """The objective with its degrees of freedom: full rank in a part of the rows is full rank in all."""
     penalty = rows.frame.penalty(strength)
     total = rows.total_weight
-    if part is not None and strength == 0.0 and part.inverse.rank == len(penalty):
+    if part is not None and part.inverse is not None and strength == 0.0 and part.inverse.rank == len(penalty):
         determined = inverse = part.inverse.scaled(part.total / total)
         dof = total - len(penalty)
     else:
         gram = rows.gram()
-        inverse = Inverse.of(gram, penalty)
-        determined = Inverse.of(gram, np.zeros_like(penalty)) if penalty.any() and not flexible else inverse
+        inverse = scaling_of(gram, penalty)
+        determined = scaling_of(gram, np.zeros_like(penalty)) if penalty.any() and not flexible else inverse
         dof = residual_dof(total, gram, penalty) if penalty.any() else total - inverse.rank
     amplification = float(np.sqrt(max(total * determined.variances.max(initial=0.0), 1.0)))
-    return Objective(rows, penalty, inverse, amplification, total, dof if dof > 1e-9 * total else 0.0, policy.learns)
+    dof = dof if dof > 1e-9 * total else 0.0
+    return Objective(rows, penalty, inverse, amplification, total, dof, policy.learns, flexible)
 
 
 def _silent(iteration: int, record: Record, dof: float) -> None:
     """Report nothing."""
 
 
-def iterate(objective: Objective, policy, solver_class, theta, law: Law, max_iter: int, tol: float, report):
+def iterate(
+    objective: Objective, policy, solver_class, theta, law: Law, max_iter: int, tol: float, report, from_below=False
+):
     """Run a solver from (theta, law), and once more where the law may have another minimum: the lower one is kept.
 
-    Returns the last point, the history and the stop reason; report(k, record, S - d) is called for each record.
+    ``from_below`` tells that the way to (theta, law) has looked below alpha = 2. Returns the last point, the history
+    and the stop reason; report(k, record, S - d) is called for each record.
     """
     point, history, reason = _descend(objective, policy, solver_class(), theta, law, max_iter, tol, report)
     left = max_iter - len(history)  # iterations, of which the second start is one
-    from_below = any(record.law.alpha < 2.0 for record in history)
+    from_below = from_below or any(record.law.alpha < 2.0 for record in history)
     other = policy.other_basin(objective, point, from_below) if reason.converged and left > 0 else None
     if other is not None:
         there, further, reason_there = _descend(

@@ -190,7 +190,9 @@ def dual_objective(rows: KernelRows, strength: float, bends, learns: bool) -> Du
     dof = total - len(rows) + inverse.residual_dof()
     if (bends != 1.0).any():
         inverse = DualInverse(rows, strength, rows.precisions * np.maximum(bends, _LEAST_BEND))
-    return DualObjective(rows, np.array([strength]), inverse, 1.0, total, dof if dof > 1e-9 * total else 0.0, learns)
+    return DualObjective(
+        rows, np.array([strength]), inverse, 1.0, total, dof if dof > 1e-9 * total else 0.0, learns, True
+    )
 
 
 def weighted_ridge(rows: KernelRows, strength: float, weights) -> np.ndarray:

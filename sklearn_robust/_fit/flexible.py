@@ -123,7 +123,7 @@ def flexible_start(rows: Rows, strength: float | None, init: str, seed: int) -> 
     size = max(_MIN_ROWS, _ROWS_A_COLUMN * rows.frame.n_coefs)
     some = rows.take(spread_index(n, size, np.random.default_rng(seed))) if n > size else rows
     share = len(some) / n  # with so many of the rows, this part of the penalty gives the same fit
-    gram = some.gram()
+    gram, none = some.gram(), np.zeros(some.frame.n_coefs)
 
     def objective_at(strength: float) -> Objective:
         penalty = some.frame.penalty(strength / unit)
@@ -131,10 +131,8 @@ def flexible_start(rows: Rows, strength: float | None, init: str, seed: int) -> 
         total = some.total_weight
         return Objective(some, penalty, inverse, 1.0, total, total - float(plain.dof(strength)), False)
 
-    first = Objective(
-        some, np.zeros(len(gram)), Inverse.of(gram, np.zeros(len(gram))), 1.0, some.total_weight, 0.0, False
-    )
-    plain = Spectrum.of(first, first.at(np.zeros(len(gram)), Law(2.0, 1.0), cpu.GRAM))
+    first = Objective(some, none, Inverse.of(gram, none), 1.0, some.total_weight, 0.0, False)
+    plain = Spectrum.of(first, first.at(none, Law(2.0, 1.0), cpu.GRAM))
     wanted = None if given is None else share * given
     found, start = _fallen(objective_at, plain, wanted, _WAYS["lad" if init == "lad" else "gnc"])
     if init == "ols":

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_robust._fit.ridge import Inverse
+from sklearn_robust._fit.ridge import ConjugateGradients, Diagonal, Inverse, solver_of
 from sklearn_robust._loss import log_partition as partition
 from sklearn_robust._loss.tails import isf
 from sklearn_robust._rows.blocks import RowLaw, Rows
@@ -83,18 +83,20 @@ class Point:
 class Objective:
     """Rows, ridge penalty (q,), S and S - d; ``learns`` tells whether the log terms count.
 
-    ``inverse`` is (X'SX + P)^-1, estimated from a part of the rows where they are many: a scaling, not a statistic.
+    ``inverse`` is (X'SX + P)^-1, estimated from a part of the rows where they are many: a scaling, not a statistic. Of
+    a gram that is no matrix it is the diagonal's.
     ``amplification`` says how much larger a coefficient may move than its gradient, where columns nearly depend on each
-    other.
+    other. ``flexible`` tells whether columns are features of a kernel.
     """
 
     rows: Rows
     penalty: np.ndarray
-    inverse: Inverse
+    inverse: Inverse | Diagonal
     amplification: float
     total: float
     dof: float
     learns: bool
+    flexible: bool = False
 
     @cached_property
     def penalised(self) -> bool:
@@ -150,9 +152,9 @@ class Objective:
         plain = float(np.abs(point.gradient).max(initial=0.0)) / self.total
         return max(plain, float(np.abs(self.inverse @ point.gradient).max(initial=0.0)))
 
-    def weighted_inverse(self, point: Point) -> Inverse:
+    def weighted_inverse(self, point: Point) -> Inverse | ConjugateGradients:
         """(X'WX + P)^-1 at a point with its gram of the weights W."""
-        return Inverse.of(point.sums.gram, self.penalty)
+        return solver_of(point.sums.gram, self.penalty)
 
     def recorded(self, theta) -> np.ndarray:
         """What a history keeps of coefficients."""

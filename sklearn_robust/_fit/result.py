@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_robust._fit.objective import Law, Point
-from sklearn_robust._fit.ridge import Inverse
+from sklearn_robust._fit.objective import Law, Objective, Point
+from sklearn_robust._fit.ridge import Diagonal, Inverse
+from sklearn_robust._fit.sandwich import Sandwich
 
 
 class StopReason(Enum):
@@ -41,8 +42,10 @@ class Record(NamedTuple):
 class FitResult:
     """The last point, how it was reached, S, S - d, and (X'SX + P)^-1 (of a part of the rows, where they are many).
 
+    ``objective`` is what was lowered; another target of the same X takes all but its rows from it. Neither it nor the
+    inverse is kept of a kernel, the objective not of a part.
     ``ruled`` tells whether outliers of high leverage seem to have drawn the fit away from its start; ``strength`` is
-    that of the penalty, given or chosen.
+    that of the penalty, given or chosen; the sandwich is what inference needs, of a dense X and its columns alone.
     """
 
     point: Point
@@ -50,9 +53,11 @@ class FitResult:
     stop_reason: StopReason
     total: float
     dof: float
-    inverse: Inverse
+    inverse: Inverse | Diagonal | None
     ruled: bool
     strength: float
+    objective: Objective | None
+    sandwich: Sandwich | None = None
 
     @property
     def n_iter(self) -> int:

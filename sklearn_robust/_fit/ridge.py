@@ -8,6 +8,11 @@ from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 
 # Directions whose share of the equilibrated gram is below this are undetermined by the rows.
 _RANK_TOL = 64 * np.finfo(float).eps
+_LEAST_PIVOT = 1e-12
+# Conjugate gradients end where the squared residual has fallen so far, or after so many steps.
+_RELATIVE_SIZE, _MOST_STEPS = 1e-5, 200
+# Vectors that estimate a trace.
+_PROBES = 4
 
 
 def _equilibrated(gram, penalty):
@@ -39,6 +44,18 @@ class Inverse:
         vectors[matrix.diagonal() == 0.0] = 0.0  # of columns of zeros: not a rounding error
         kept = values > len(factor) * _RANK_TOL * max(values[-1], 0.0)
         return cls(factor, None, vectors[:, kept], values[kept])
+
+    @classmethod
+    def of_positive(cls, matrix) -> "Inverse | None":
+        """Factorise a positive definite matrix (q, q); None if it is not, or all but."""
+        diagonal = matrix.diagonal()
+        if not diagonal.min() > 0.0:
+            return None
+        factor = 1.0 / np.sqrt(diagonal)
+        cholesky, info = dpotrf(matrix * factor * factor[:, None], lower=1)
+        if info != 0 or cholesky.diagonal().min() ** 2 < _LEAST_PIVOT:
+            return None
+        return cls(factor, cholesky)
 
     def scaled(self, factor: float) -> "Inverse":
         """The inverse of the matrix divided by ``factor``."""
@@ -74,12 +91,87 @@ class Inverse:
         return self.factor * dpotrs(self.cholesky, scaled, lower=1)[0]
 
 
+@dataclass(frozen=True)
+class Diagonal:
+    """The inverse of a diagonal alone: what is known of a gram that is no matrix; columns of zeros have none."""
+
+    variances: np.ndarray
+
+    basis = None
+
+    @classmethod
+    def of(cls, gram, penalty) -> "Diagonal":
+        """Of G + P."""
+        diagonal = gram.diagonal()
+        return cls(np.where(diagonal > 0.0, 1.0 / np.where(diagonal > 0.0, diagonal + penalty, 1.0), 0.0))
+
+    @property
+    def rank(self) -> int:
+        """The number of columns that are not zero."""
+        return int(np.count_nonzero(self.variances))
+
+    def scaled(self, factor: float) -> "Diagonal":
+        """The inverse of the matrix divided by ``factor``."""
+        return Diagonal(self.variances * factor)
+
+    def project(self, theta) -> np.ndarray:
+        """The part of theta (q,) that the rows may determine."""
+        return np.where(self.variances > 0.0, theta, 0.0)
+
+    def __matmul__(self, rhs) -> np.ndarray:
+        return self.variances * rhs
+
+
+@dataclass(frozen=True)
+class ConjugateGradients:
+    """(G + P)^-1 of an operator G, by conjugate gradients preconditioned with the diagonal, to a few digits."""
+
+    gram: object
+    penalty: np.ndarray
+
+    def __matmul__(self, rhs) -> np.ndarray:
+        inverse = Diagonal.of(self.gram, self.penalty)
+        solution, rest = np.zeros_like(rhs), inverse.project(rhs)
+        preconditioned = inverse @ rest
+        direction = preconditioned
+        size = first = float(rest @ preconditioned)
+        for _ in range(_MOST_STEPS):
+            if not size > _RELATIVE_SIZE * first:
+                break
+            image = inverse.project(self.gram @ direction) + self.penalty * direction
+            curvature = float(direction @ image)
+            if not curvature > 0.0:
+                break
+            length = size / curvature
+            solution = solution + length * direction
+            rest = rest - length * image
+            preconditioned = inverse @ rest
+            before, size = size, float(rest @ preconditioned)
+            direction = preconditioned + size / before * direction
+        return solution
+
+
+def solver_of(gram, penalty) -> Inverse | ConjugateGradients:
+    """What solves equations with G + P."""
+    return Inverse.of(gram, penalty) if isinstance(gram, np.ndarray) else ConjugateGradients(gram, penalty)
+
+
+def scaling_of(gram, penalty) -> Inverse | Diagonal:
+    """The inverse of G + P, or where G is no matrix that of its diagonal."""
+    return Inverse.of(gram, penalty) if isinstance(gram, np.ndarray) else Diagonal.of(gram, penalty)
+
+
 def residual_dof(total: float, gram, penalty) -> float:
     """S - d, with d = tr (G + P)^-1 G: S minus the rank of G, plus tr (I + L' P^-1 L)^-1, where G = L L'.
 
     So what a small penalty takes off keeps its digits. L is Cholesky's factor in the order of the penalties: those
-    that are none come first, and leave with their columns.
+    that are none come first, and leave with their columns. Where G is no matrix the trace is estimated, from vectors of
+    random signs (M. F. Hutchinson, Communications in Statistics 19, 1990).
     """
+    if not isinstance(gram, np.ndarray):
+        inverse = ConjugateGradients(gram, penalty)
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(_PROBES, len(penalty)))
+        return total - float(np.mean([line @ (inverse @ (gram @ line)) for line in signs]))
     matrix, factor = _equilibrated(gram, np.zeros(len(gram)))
     penalty = penalty * factor**2
     order = np.argsort(penalty, kind="stable")

@@ -12,6 +12,7 @@ logit of its share is a third coordinate; alpha = 2 then has no closed form, and
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -51,6 +52,19 @@ _LEAST_SHARE, _LARGEST_SHARE = 1e-4, 0.5
 _SHARE_REACH = 2.0
 _SETTLED, _OUTLOOK = 1e-3, 4.0
 _NORMAL_MEAN_Z_LOG_Z = 2.0 - np.euler_gamma - np.log(2.0)
+
+
+class _Reading(NamedTuple):
+    """A law at known residuals: the scalars of ``sums`` (11,), and J."""
+
+    law: Law
+    scalars: np.ndarray
+    value: float
+
+    @classmethod
+    def of(cls, objective: Objective, residuals, law: Law) -> "_Reading":
+        scalars, values = objective.line2(residuals, [law])
+        return cls(law, scalars[0], float(values[0]))
 
 
 @dataclass(frozen=True)
@@ -131,27 +145,32 @@ class Learned:
         """One safeguarded Newton step in (alpha, log c) at theta; alpha = 2 where its closed form is lower."""
         if objective.dof <= 0.0:
             return law
-        return self._stepped(objective, objective.rows.residuals(theta), law)[0]
+        residuals = objective.rows.residuals(theta)
+        return self._stepped(objective, residuals, _Reading.of(objective, residuals, law)).law
 
-    def _stepped(self, objective: Objective, residuals, law: Law) -> tuple[Law, float]:
-        """The same at known residuals, and J there."""
-        scalars, values = objective.line2(residuals, [law])
-        moved, value = self._newton(objective, residuals, law, scalars[0], float(values[0]))
-        square = self.least_squares(objective, scalars[0], law)
-        if square is None:
-            return moved, value
-        there = self.least_squares_value(objective, square)
-        return (square, there) if there <= value else (moved, value)
+    def _stepped(self, objective: Objective, residuals, reading: _Reading) -> _Reading:
+        """The same at known residuals."""
+        moved = self._newton(objective, residuals, reading)
+        square = self.least_squares(objective, reading.scalars, reading.law)
+        if square is None or self.least_squares_value(objective, square) > moved.value:
+            return moved
+        return _Reading.of(objective, residuals, square)
 
-    def settled(self, objective: Objective, residuals, law: Law, goal: float = np.inf) -> tuple[Law, float]:
-        """The law at a minimum of J at known residuals, from a law, and J there; given up where J falls too slowly."""
-        value = np.inf
+    def settled(self, objective: Objective, residuals, laws: list[Law], goal: float = np.inf) -> tuple[Law, float]:
+        """The law at a minimum of J at known residuals, from the best of some, and J there.
+
+        Given up where J falls too slowly to reach the goal.
+        """
+        scalars, values = objective.line2(residuals, laws)
+        best = int(np.argmin(values))
+        reading = _Reading(laws[best], scalars[best], float(values[best]))
         for _ in range(_MAX_HALVINGS):
-            before = value
-            law, value = self._stepped(objective, residuals, law)
-            if before - value < _SETTLED or value - _OUTLOOK * (before - value) > goal:
+            before, reading = reading, self._stepped(objective, residuals, reading)
+            fall = before.value - reading.value
+            arrived = reading.law.alpha == 2.0 != before.law.alpha  # share and c have not moved yet
+            if not arrived and (fall < _SETTLED or reading.value - _OUTLOOK * fall > goal):
                 break
-        return law, value
+        return reading.law, reading.value
 
     def other_basin(self, objective: Objective, point: Point, from_below: bool) -> Law | None:
         """On which law another minimum of J might lie: alpha = 2 seen from below, or the best smaller alpha from there.
@@ -159,9 +178,11 @@ class Learned:
         Both are judged at the present coefficients, with an allowance for what their own coefficients would gain.
         """
         law = point.law
-        if self.high != 2.0 or self.low == 2.0 or objective.dof <= 0.0 or self.at_floor(law) or law.share > 0.0:
+        if self.high != 2.0 or self.low == 2.0 or objective.dof <= 0.0 or self.at_floor(law):
             return None
         value = objective.value(point)
+        if law.share > 0.0:
+            return self._lower_below(objective, point) if law.alpha == 2.0 and not from_below else None
         if law.alpha != 2.0:
             square = Law(2.0, self.least_squares_c(objective, point.sums.scalars, law))
             b = 2.0 - law.alpha  # of the loss, psi differs from least squares by x (1 - w), 1 - w ~ (b/2) log b
@@ -178,6 +199,14 @@ class Learned:
         laws, values = self._profile(objective, objective.rows.residuals(point.theta), laws)
         best = int(np.argmin(values))
         return laws[best] if values[best] < value + _ALLOWANCE * objective.n_coefs else None
+
+    def _lower_below(self, objective: Objective, point: Point) -> Law | None:
+        """The law just below alpha = 2, where J with a background is lower or falls as alpha does."""
+        below = self.widened(objective, point.law)
+        reading = _Reading.of(objective, objective.rows.residuals(point.theta), below)
+        if reading.value >= objective.value(point) and self._slopes(objective, reading.scalars, below)[0][1] <= 0.0:
+            return None
+        return below
 
     def gradient(self, objective: Objective, scalars, law: Law) -> float:
         """The largest slope of J in (log c, alpha, logit share) that no bound holds, per unit weight."""
@@ -312,27 +341,29 @@ class Learned:
             log_c = moved
         return laws, values
 
-    def _newton(self, objective: Objective, residuals, law: Law, scalars, value: float) -> tuple[Law, float]:
+    def _newton(self, objective: Objective, residuals, reading: _Reading) -> _Reading:
+        law, scalars, value = reading
         free = self.free(objective, scalars, law)
         if not free:
-            return law, value
+            return reading
         step = self._direction(objective, scalars, law, free)
         two = self.at_two(objective, law) if self.passes_two(law, step) else None
         if two is not None:
-            there = float(objective.line2(residuals, [two])[1][0])
-            if there <= value:
-                return two, there
+            there = _Reading.of(objective, residuals, two)
+            if there.value <= value:
+                return there
         step = self.shortened(law, step) * step  # as a whole: a part of it may point uphill
         for _ in range(_MAX_HALVINGS):
             trial = self.moved(law, step, free)
             if trial == law:
                 break
-            change = float(objective.line2(residuals, [trial])[1][0]) - value
+            there = _Reading.of(objective, residuals, trial)
+            change = there.value - value
             # a step whose gain drowns in the rounding of J is Newton's last digits
             if change <= 0.0 or (np.abs(step).sum() < 1e-6 and change <= objective.noise(value)):
-                return trial, value + change
+                return there
             step = 0.5 * step
-        return law, value
+        return reading
 
     def _direction(self, objective: Objective, scalars, law: Law, free: tuple[int, ...]) -> np.ndarray:
         """Newton's step in what is free of (kappa, alpha, logit share); downhill where J is not convex."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective
+from sklearn_robust._fit.ridge import Inverse, solver_of
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import NONE
@@ -20,12 +21,14 @@ from sklearn_robust._rows.subsets import refine_s, screen, subset_fits, weighted
 
 # Subsets drawn; sensitivity components, each of which makes three halves; candidates of either kind that take N_STEPS
 # steps, at most and where steps are dear; those of all that are iterated to the end.
-N_SUBSETS, N_COMPONENTS, N_KEPT, N_KEPT_DEAR, N_STEPS, N_REFINED = 50, 5, 12, 4, 2, 2
+N_SUBSETS, N_COMPONENTS, N_KEPT, N_KEPT_DEAR, N_STEPS, N_REFINED = 50, 5, 12, 4, 2, 3
 # What is dear: arithmetic of eliminations, of halves, of steps, which only many columns meet.
 _MOST_SUBSET_WORK, _MOST_HALF_WORK, _MOST_STEP_WORK, _CHEAP_WORK = 4e6, 1e8, 2e8, 1e5
 _SORTED_ROWS = 20_000
 _ROUGH, _FINE = 1e-3, 1e-8
 _ANNEALING_STEPS = 8
+# Of a sparse design, whose rows the S-estimate has to write out.
+MOST_S_COLUMNS = 300
 # From so many robust standard deviations on a row counts as far out.
 _NEAR = 2.0
 _EPS = np.finfo(float).eps
@@ -46,8 +49,10 @@ class Start:
 def ols(objective: Objective) -> Start:
     """Least squares, of smallest norm in working units where rows do not determine it; refined once."""
     theta = np.zeros(len(objective.penalty))
-    for _ in range(2):
-        theta = theta - (objective.inverse @ objective.at(theta, Law(2.0, 1.0), cpu.SCORE).gradient)
+    exact = isinstance(objective.inverse, Inverse)
+    inverse = objective.inverse if exact else solver_of(objective.rows.gram(), objective.penalty)
+    for _ in range(2 if exact else 4):
+        theta = theta - (inverse @ objective.at(theta, Law(2.0, 1.0), cpu.SCORE).gradient)
     return Start(theta, objective.rows.m_scale(theta, objective.n_coefs))
 
 
@@ -58,9 +63,9 @@ def s_estimate(objective: Objective, plain: Start, seed: int) -> Start:
     """
     rng = np.random.default_rng(seed)
     rows, q, n_coefs = objective.rows, len(objective.penalty), objective.n_coefs
-    columns, y, weights = _sample(rows, max(1000, 40 * q), rng).dense()
+    columns, y, weights = _sample(rows, _n_rows(q), rng).dense()
     near = _near_weights(columns, weights)
-    max_steps = _max_steps(len(y), q)
+    max_steps = _max_steps(len(y), q, 100)
     shares = near.sum() / weights.sum()
     candidates = np.vstack((_screened(columns, y, weights, near, n_coefs, rng), plain.theta))
     theta, _ = refine_s(columns, y, near, n_coefs * shares, candidates, max_steps, _ROUGH)
@@ -69,8 +74,13 @@ def s_estimate(objective: Objective, plain: Start, seed: int) -> Start:
     return Start(theta, scale if len(y) == len(rows) else rows.m_scale(theta, n_coefs), objective.learns)
 
 
-def _max_steps(n_rows: int, q: int) -> int:
-    return int(np.clip(_MOST_STEP_WORK / (n_rows * q**2), 2, 100))
+def _n_rows(q: int) -> int:
+    """On how many rows the best candidates are iterated."""
+    return max(1000, 20 * q)
+
+
+def _max_steps(n_rows: int, q: int, most: int) -> int:
+    return int(np.clip(_MOST_STEP_WORK / (n_rows * q**2), 2, most))
 
 
 def sharpened(objective: Objective, start: Start, seed: int) -> Start:
@@ -78,8 +88,9 @@ def sharpened(objective: Objective, start: Start, seed: int) -> Start:
     rows, q = objective.rows, len(start.theta)
     if not start.rough:
         return start
-    columns, y, weights = _sample(rows, max(1000, 40 * q), np.random.default_rng(seed)).dense()
-    theta, scale = refine_s(columns, y, weights, objective.n_coefs, start.theta[None], _max_steps(len(y), q), _FINE)
+    columns, y, weights = _sample(rows, _n_rows(q), np.random.default_rng(seed)).dense()
+    max_steps = _max_steps(len(y), q, 2000)  # some minima are slow to come to
+    theta, scale = refine_s(columns, y, weights, objective.n_coefs, start.theta[None], max_steps, _FINE)
     theta = objective.inverse.project(theta)
     return Start(theta, scale if len(y) == len(rows) else rows.m_scale(theta, objective.n_coefs))
 
@@ -106,9 +117,10 @@ def _screened(columns, y, weights, near, n_coefs: float, rng) -> np.ndarray:
     work = len(y) * q**2
     n_halves = int(np.clip(_MOST_HALF_WORK / work, 1, 1 + 3 * N_COMPONENTS))
     n_kept = int(min(max(_CHEAP_WORK / work, N_KEPT_DEAR), N_KEPT, max(_MOST_HALF_WORK / (N_STEPS * work), 1)))
-    halves = np.vstack((_nearest_half(columns, y, weights), *_sensitive_halves(columns, y, weights)))[:n_halves]
+    n_components = min(-(-(n_halves - 1) // 3), N_COMPONENTS, q)
+    halves = [_nearest_half(columns, y, weights), *_sensitive_halves(columns, y, weights, n_components)]
     draws = _draw(rng, weights, (min(N_SUBSETS, int(_MOST_SUBSET_WORK / q**3)), q + min(q, 10)))
-    kinds = weighted_fits(columns, y, halves * weights), subset_fits(columns, y, draws)
+    kinds = weighted_fits(columns, y, np.vstack(halves)[:n_halves] * weights), subset_fits(columns, y, draws)
     n_coefs *= near.sum() / weights.sum()
     screened = [screen(columns, y, near, n_coefs, kind, n_kept, N_STEPS) for kind in kinds if len(kind)]
     candidates, scales = (np.concatenate(parts) for parts in zip(*screened, strict=True))
@@ -129,12 +141,14 @@ def _nearest_half(columns, y, weights) -> np.ndarray:
     return (distances <= _medians(distances, weights)[:, None]).astype(float)
 
 
-def _sensitive_halves(columns, y, weights) -> list[np.ndarray]:
-    """Halves (3, m) without the lowest, the highest and the largest of each principal sensitivity component.
+def _sensitive_halves(columns, y, weights, n_components: int) -> list[np.ndarray]:
+    """Halves (3, m) without the lowest, the highest and the largest of the first principal sensitivity components.
 
     The components of how the fit of each row answers to leaving others out: outliers that hide each other stand at an
     end of one. D. Peña, V. J. Yohai, JASA 94, 1999.
     """
+    if n_components == 0:
+        return []
     values, vectors = np.linalg.eigh((columns * weights) @ columns.T)
     kept = values > len(values) * _EPS * values[-1]
     basis = (vectors[:, kept] / np.sqrt(values[kept])).T @ columns
@@ -142,7 +156,7 @@ def _sensitive_halves(columns, y, weights) -> list[np.ndarray]:
     pull = residuals / np.maximum(1.0 - (basis**2).sum(axis=0), 1e-6)
     pull /= max(np.abs(pull).max(), 1e-300)
     _, turn = np.linalg.eigh((basis * (weights * pull**2)) @ basis.T)
-    components = turn[:, : -1 - N_COMPONENTS : -1].T @ basis
+    components = turn[:, : -1 - n_components : -1].T @ basis
     middles = _medians(np.vstack((components, np.abs(components))), weights)[:, None]
     k = len(components)
     return [
@@ -181,7 +195,9 @@ def _order(rows: Rows) -> np.ndarray:
         y = (y - rows.frame.y_center) / rows.noise
     order = np.argsort(y, kind="stable")
     if (np.diff(y[order]) == 0.0).any():
-        order = np.lexsort((*([rows.noise] if rows.noise.size else []), *rows.X.T, y))
+        order = np.arange(len(y))
+        for key in (*([rows.noise] if rows.noise.size else []), *rows.columns(), y):  # the last one counts most
+            order = order[np.argsort(key[order], kind="stable")]
     return order
 
 
@@ -201,6 +217,11 @@ def _draw(rng, weights, size) -> np.ndarray:
 def is_rounding(objective: Objective, start: Start) -> bool:
     """Whether the scale of a start is a rounding error: it passes through most rows."""
     return bool(start.scale <= 64 * _EPS * (objective.rows.frame.typical + objective.size(start.theta)))
+
+
+def too_wide_for_subsets(rows: Rows) -> bool:
+    """Whether the subsets of the S-estimate, as arrays, would be large beside a sparse X."""
+    return rows.design is not None and rows.frame.n_coefs > MOST_S_COLUMNS
 
 
 def lad(objective: Objective, plain: Start) -> Start:
@@ -236,6 +257,8 @@ def find_start(objective: Objective, init: str, seed: int, alpha: float) -> Star
     too_few = objective.total <= 2 * len(objective.penalty)  # a subset would pass through half of them
     if init == "ols" or is_rounding(objective, plain) or (init == "auto" and too_few):
         return plain
+    if init == "auto" and too_wide_for_subsets(objective.rows):
+        init = "gnc"
     if init == "lad":
         return lad(objective, plain)
     if init == "gnc":

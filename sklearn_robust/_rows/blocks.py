@@ -3,14 +3,17 @@
 Partial sums are added in the order of the chunks, so the number of threads does not change a bit.
 """
 
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from sklearn_robust._rows import cpu, vector
+from sklearn_robust._rows.design import Gram, SparseDesign
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.subsets import clean_scale, m_scale
 from sklearn_robust._rows.sums import N_CROSS, N_SCALARS, Sums
@@ -32,6 +35,7 @@ class RowLaw(NamedTuple):
 
 
 _LEAST_SQUARES = RowLaw(2.0, 1.0)
+_WITHOUT_COLUMNS = Frame(NONE, NONE, 0.0, 1.0, 1.0, False)
 
 
 def clean_probability(residuals, law: RowLaw) -> np.ndarray:
@@ -52,7 +56,9 @@ def row_terms(residuals, law: RowLaw, row: int) -> np.ndarray:
 class Rows:
     """X (n, p), y (n,), sample weights and noise scales (n,) or empty for ones, and the frame they are seen in.
 
-    X may be ``Features``, whose rows are made for each chunk when it is read.
+    X is an array, or in compressed sparse rows, or ``Features``, whose rows are made for each chunk when it is read. A
+    sparse X is read for residuals and for sums of its rows alone: what the loss makes of residuals is a pass over rows
+    that have no columns.
     """
 
     X: Any
@@ -71,23 +77,25 @@ class Rows:
 
     @cached_property
     def _chunk(self) -> int:
-        return min(CHUNK_ROWS, max(CHUNK_ENTRIES // max(self.frame.n_coefs, 1), 1))
+        width = self.frame.n_coefs if self.design is None else 0  # of what is read with a row
+        return min(CHUNK_ROWS, max(CHUNK_ENTRIES // max(width, 1), 1))
 
     @cached_property
-    def _n_chunks(self) -> int:
+    def n_chunks(self) -> int:
+        """How many chunks the rows are read in."""
         return -(-len(self) // self._chunk)
 
     def _map(self, task) -> None:
         """Task(chunk, first, last) for all chunks."""
         size, n = self._chunk, len(self)
-        run_all(lambda chunk: task(chunk, chunk * size, min((chunk + 1) * size, n)), self._n_chunks)
+        run_all(lambda chunk: task(chunk, chunk * size, min((chunk + 1) * size, n)), self.n_chunks)
 
     def _map_sum(self, task, n_coefs: int) -> Sums:
         """Task(first, last, scalars, score, cross, gram) over all chunks, added up in their order."""
         shapes = ((N_SCALARS,), (n_coefs,), (N_CROSS, n_coefs), (n_coefs, n_coefs))
-        parts = [np.zeros((self._n_chunks, *shape)) for shape in shapes]
+        parts = [np.zeros((self.n_chunks, *shape)) for shape in shapes]
         self._map(lambda chunk, first, last: task(first, last, *(part[chunk] for part in parts)))
-        scalars, score, cross, gram = (part[0] if self._n_chunks == 1 else part.sum(axis=0) for part in parts)
+        scalars, score, cross, gram = (part[0] if self.n_chunks == 1 else part.sum(axis=0) for part in parts)
         return Sums(scalars, score, cross, gram)
 
     def _sweep(self, theta, law: RowLaw, want: int, learn_shape: bool, out) -> Sums:
@@ -106,27 +114,57 @@ class Rows:
                 scalars, score, cross, gram,
             )  # fmt: skip
 
+        extra = {cpu.RESIDUALS: -theta.size, cpu.MEAT: N_CROSS}
         with nullcontext() if isinstance(self.X, np.ndarray) else serial_blas():
-            return self._map_sum(task, theta.size if want != cpu.RESIDUALS else 0)
+            return self._map_sum(task, theta.size + extra.get(want, 0))
 
     def sweep(self, theta, law: RowLaw, want: int, learn_shape: bool = False) -> tuple[Sums, np.ndarray]:
         """One pass over X, at coefficients theta (q,) in working units: the sums, and the loss's weights (n,)."""
+        if self.design is not None:
+            return self._sweep_sparse(self.design, self.residuals(theta), law, want, learn_shape)
         weights = np.empty(len(self))
         return self._sweep(theta, law, want, learn_shape, weights), weights
 
+    @cached_property
+    def design(self) -> SparseDesign | None:
+        """What reads a sparse X; None for an array."""
+        return SparseDesign(self.X, self.frame) if sparse.issparse(self.X) else None
+
+    def _sweep_sparse(self, design, residuals, law: RowLaw, want: int, learn_shape: bool) -> tuple[Sums, np.ndarray]:
+        known = Rows(np.empty((len(self), 0)), residuals, self.weights, NONE, _WITHOUT_COLUMNS)
+        sums, weights = known.sweep(NONE, law, cpu.SCORE, learn_shape)
+        per_row, gram, cross = self.all_weights, sums.gram, sums.cross
+        if self.noise.size:
+            per_row = per_row / self.noise
+        score = design.adjoint(per_row * weights * residuals / law.c)
+        inverse_noise = 1.0 / self.noise if self.noise.size else 1.0
+        if want == cpu.GRAM:
+            gram = design.gram(per_row * weights * inverse_noise)
+        elif want == cpu.HESSIAN:
+            terms = np.empty((4, len(self)))
+            self._map(lambda _, first, last: cpu.hessian_terms(residuals, *law, learn_shape, first, last, terms))
+            gram = design.gram(per_row * terms[0] * inverse_noise)
+            cross = np.stack([design.adjoint(per_row * line) for line in terms[1:]])
+        return Sums(sums.scalars, score, cross, gram), weights
+
     def residuals(self, theta) -> np.ndarray:
         """Residuals (n,), in working units, divided by the noise scales."""
+        if self.design is not None:
+            residuals = (self.y - self.frame.y_center) / self.frame.y_scale - self.design.predict(theta)
+            return residuals / self.noise if self.noise.size else residuals
         residuals = np.empty(len(self))
         self._sweep(theta, _LEAST_SQUARES, cpu.RESIDUALS, False, residuals)
         return residuals
 
-    def gram(self) -> np.ndarray:
+    def gram(self) -> np.ndarray | Gram:
         """X'SX (q, q), of the sample weights alone, in working units."""
+        if self.design is not None:
+            return self.design.gram(self.all_weights / self.noise**2 if self.noise.size else self.all_weights)
         return self._sweep(np.zeros(self.frame.n_coefs), _LEAST_SQUARES, cpu.PLAIN_GRAM, False, NONE).gram
 
     def residual_sums(self, residuals, laws: list[RowLaw], learn_shape: bool) -> np.ndarray:
         """The scalars (k, 11) of known residuals (n,) at k laws: X is not read."""
-        parts = np.zeros((self._n_chunks, len(laws), N_SCALARS))
+        parts = np.zeros((self.n_chunks, len(laws), N_SCALARS))
         columns = np.array(laws, dtype=float).T.copy()
         self._map(
             lambda chunk, first, last: cpu.residual_sums(
@@ -167,13 +205,26 @@ class Rows:
         noise = self.noise[index] if self.noise.size else self.noise
         return Rows(self.X[index], self.y[index], weights, noise, self.frame)
 
+    def columns(self) -> Iterator[np.ndarray]:
+        """The columns of X (n,) in turn, as they were given."""
+        if self.design is None:
+            yield from self.X.T
+        else:
+            by_column = sparse.csc_array(self.X)
+            yield from (by_column[:, [j]].toarray().ravel() for j in range(self.X.shape[1]))
+
+    def of_target(self, y) -> "Rows":
+        """The same rows with another y (n,)."""
+        return replace(self, y=y, frame=self.frame.of_target(y, self.weights))
+
     def dense(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The columns of the design (q, n) with its intercept, y and sample weights (n,), in working units."""
+        """The columns of the design (q, n) with its intercept, y and sample weights (n,), in working units: a copy."""
         frame = self.frame
         intercept = int(frame.fit_intercept)
         columns = np.empty((frame.n_coefs, len(self)))
         columns[:intercept] = 1.0
-        np.divide((self.X - frame.center).T, frame.scale[:, None], out=columns[intercept:])
+        X = self.X.toarray() if self.design is not None else self.X
+        np.divide((X - frame.center).T, frame.scale[:, None], out=columns[intercept:])
         y = (self.y - frame.y_center) / frame.y_scale
         if self.noise.size:
             columns /= self.noise

@@ -10,8 +10,14 @@ import numpy as np
 from sklearn_robust._loss.jit import jit, jit_sums
 from sklearn_robust._rows import vector
 from sklearn_robust._rows.sums import (
+    CURVATURE,
     DIRTY,
+    FITTED,
+    FITTED_SQUARES,
     LOSS,
+    N_CROSS,
+    ONES,
+    PULLS,
     SCALE,
     SCALE_SCALE,
     SCALE_SHAPE,
@@ -21,6 +27,7 @@ from sklearn_robust._rows.sums import (
     SHARED_SCALE,
     SHARED_SHAPE,
     SQUARES,
+    WEIGHTS,
 )
 
 BLOCK = 128
@@ -28,8 +35,8 @@ _LONG_BLOCK = 512  # where there is no X beside the rows' numbers
 _PAD = 8  # keeps the lines of a buffer off each other's cache sets
 
 # What a sweep is asked for: residuals alone; scalars and score; these with the gram of the weights, or with the Hessian
-# (the gram of the curvatures and the cross terms); the gram of the sample weights alone.
-RESIDUALS, SCORE, GRAM, HESSIAN, PLAIN_GRAM = range(5)
+# (the gram of the curvatures and the cross terms); the gram of the sample weights alone; the gram of the rows' scores.
+RESIDUALS, SCORE, GRAM, HESSIAN, PLAIN_GRAM, MEAT = range(6)
 
 
 @jit
@@ -135,6 +142,42 @@ def _add_scalars(u, s, m, learn_shape, mixed, terms, scalars):
             scalars[SCALE_SHAPE] -= shared_shape
 
 
+@jit_sums
+def _add_meat(xt, u, s, m, theta, intercept, learn_shape, mixed, terms, zt, gx, scalars, score, gram):
+    """Add the gram of the scores of a block, and what tells how well the fit explains y; ``score`` is their sum."""
+    q = theta.size
+    for a in range(q):
+        for i in range(m):
+            zt[a, i] = terms[vector.PULL, i] * xt[a, i]
+    for i in range(m):
+        clean = terms[vector.CLEAN, i] if mixed else 1.0
+        zt[q, i] = u[i] * terms[vector.PULL, i] - clean
+        zt[q + 1, i] = -terms[vector.SHAPE, i] if learn_shape else 0.0
+        zt[q + 2, i] = 1.0 - clean
+    add_score(zt, s, m, score)
+    add_gram(zt, s, m, gram, gx)
+    fitted = gx[0]
+    for i in range(m):
+        fitted[i] = 0.0
+    _subtract_fit(xt, theta, m, fitted)
+    curvature = pulls = weight = ones = total = squares = 0.0
+    for i in range(m):
+        sw = s[i] * terms[vector.WEIGHT, i]
+        one = xt[0, i] if intercept else 0.0
+        curvature += s[i] * terms[vector.CURVATURE, i]
+        pulls += s[i] * (terms[vector.PULL, i] * terms[vector.PULL, i])
+        weight += sw
+        ones += sw * (one * one)
+        total -= sw * (one * fitted[i])
+        squares += sw * (fitted[i] * fitted[i])
+    scalars[CURVATURE] += curvature
+    scalars[PULLS] += pulls
+    scalars[WEIGHTS] += weight
+    scalars[ONES] += ones
+    scalars[FITTED] += total
+    scalars[FITTED_SQUARES] += squares
+
+
 @jit
 def _sample_weights(weights, first, m, s):
     for i in range(m):
@@ -156,6 +199,7 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
     buffers = np.empty((4, BLOCK))
     u, s, g, gu = buffers[0], buffers[1], buffers[2], buffers[3]
     gx = np.empty((4, BLOCK + _PAD))
+    zt = np.empty((q + N_CROSS if want == MEAT else 0, BLOCK + _PAD))
     for start in range(first, last, BLOCK):
         m = min(BLOCK, last - start)
         _pack(X, y, noise, center, inv_scale, y_center, y_inv_scale, intercept, start, m, xt, u)
@@ -175,6 +219,9 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
             vector.mix(u, m, tail, slope, curve, knee, terms)
         for i in range(m):
             out[start + i] = terms[vector.WEIGHT, i]
+        if want == MEAT:
+            _add_meat(xt, u, s, m, theta, intercept, learn_shape, mixed, terms, zt, gx, scalars, score, gram)
+            continue
         _add_scalars(u, s, m, learn_shape, mixed, terms, scalars)
         for i in range(m):
             gu[i] = s[i] * terms[vector.PULL, i]
@@ -219,6 +266,26 @@ def residual_sums(residuals, weights, alpha, c, tail, slope, curve, knee, learn_
             if mixed:
                 vector.mix(u, m, tail[k], slope[k], curve[k], knee[k], terms)
             _add_scalars(u, s, m, learn_shape and alpha[k] != 2.0, mixed, terms, scalars[k])
+
+
+@jit
+def hessian_terms(residuals, alpha, c, tail, slope, curve, knee, learn_shape, first, last, out):
+    """What a Hessian needs of known residuals, into ``out`` (4, n): g of the gram and of the three cross terms."""
+    terms = np.empty((vector.N_BUFFERS, BLOCK))
+    u = np.empty(BLOCK)
+    for start in range(first, last, BLOCK):
+        m = min(BLOCK, last - start)
+        for i in range(m):
+            u[i] = residuals[start + i] / c
+        vector.fill_terms(u, m, alpha, learn_shape, terms)
+        mixed = tail > -np.inf
+        if mixed:
+            vector.mix(u, m, tail, slope, curve, knee, terms)
+        for i in range(m):
+            out[0, start + i] = terms[vector.CURVATURE, i]
+            out[1, start + i] = terms[vector.PULL, i] + terms[vector.STRETCH, i]
+            out[2, start + i] = -terms[vector.PULL_ALPHA, i] if learn_shape else 0.0
+            out[3, start + i] = terms[vector.SHARED_PULL, i] if mixed else 0.0
 
 
 @jit

@@ -8,9 +8,11 @@ Nothing is copied: the loops over rows apply it as they read. It is no statistic
 Without intercept nothing is centred. All conversions between raw and working units are here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
+from sklearn.utils.sparsefuncs import inplace_column_scale, mean_variance_axis, min_max_axis
 
 from sklearn_robust._loss.jit import jit
 
@@ -38,20 +40,22 @@ class Frame:
     @classmethod
     def of(cls, X, y, weights, fit_intercept: bool, noise=NONE) -> "Frame":
         """Weighted mean and root mean square of the columns, weighted median and spread of y, median noise scale."""
-        largest = float(max(y.max(), -y.min()))
-        step = 1 if len(y) <= _MANY_ROWS else len(y) // _SOME_ROWS
+        step = _step(y)
         center, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
-        _center_and_scale(X[::step], weights[::step], fit_intercept, center, scale)
-        for j in np.flatnonzero(np.isinf(scale)) if step > 1 else ():  # it may have spread in the other rows
-            _center_and_scale(X[:, j : j + 1], weights, fit_intercept, center[j : j + 1], scale[j : j + 1])
-        y, weights, noise = y[::step], weights[::step], noise[::step]
-        y_center = median(y, weights) if fit_intercept else 0.0
-        spread = _typical(np.abs(y - y_center), weights)
-        y_size = _typical(np.abs(y), weights) if spread else 0.0
-        y_scale = max(spread, largest / _LARGEST_Y) if spread else 1.0
-        noise_unit = median(noise, weights) if noise.size else 1.0
-        typical = spread / y_scale if spread else 1.0
+        if sparse.issparse(X):
+            center, scale = _of_sparse(X, weights, fit_intercept)
+        else:
+            _center_and_scale(X[::step], weights[::step], fit_intercept, center, scale)
+            for j in np.flatnonzero(np.isinf(scale)) if step > 1 else ():  # it may have spread in the other rows
+                _center_and_scale(X[:, j : j + 1], weights, fit_intercept, center[j : j + 1], scale[j : j + 1])
+        noise_unit = median(noise[::step], weights[::step]) if noise.size else 1.0
+        y_center, y_scale, y_size, typical = _of_target(y, weights, fit_intercept)
         return cls(center, scale, y_center, y_scale, y_size, fit_intercept, noise_unit, typical)
+
+    def of_target(self, y, weights) -> "Frame":
+        """The frame of the same X and another y."""
+        y_center, y_scale, y_size, typical = _of_target(y, weights, self.fit_intercept)
+        return replace(self, y_center=y_center, y_scale=y_scale, y_size=y_size, typical=typical)
 
     @property
     def c_unit(self) -> float:
@@ -81,11 +85,58 @@ class Frame:
             return theta
         return np.concatenate(([(intercept - self.y_center + coef @ self.center) / self.y_scale], theta))
 
+    def to_raw_matrix(self) -> np.ndarray:
+        """The derivative (q, q) of the coefficients in raw units, intercept first, in theta."""
+        k = int(self.fit_intercept)
+        slopes = self.y_scale / self.scale
+        matrix = np.diag(np.concatenate((np.full(k, self.y_scale), slopes)))
+        if k:
+            matrix[0, 1:] = -slopes * self.center
+        return matrix
+
+    def design(self, X, noise=NONE) -> np.ndarray:
+        """Rows X (n, p) of the design in working units (n, q), divided by the noise scales (n,), given in raw units."""
+        k = int(self.fit_intercept)
+        design = np.ones((len(X), self.n_coefs))
+        np.divide(X - self.center, self.scale, out=design[:, k:])
+        design *= self.noise_unit / noise[:, None] if noise.size else self.noise_unit
+        return design
+
     def penalty(self, strength: float) -> np.ndarray:
         """The diagonal of the ridge penalty in working units (q,): none on the intercept."""
         with np.errstate(over="ignore"):
             penalty = np.minimum((np.sqrt(strength) * self.noise_unit / self.scale) ** 2, 1e300)
         return np.concatenate((np.zeros(int(self.fit_intercept)), penalty))
+
+
+def _step(y) -> int:
+    """A frame looks at every so many-th row."""
+    return 1 if len(y) <= _MANY_ROWS else len(y) // _SOME_ROWS
+
+
+def _of_target(y, weights, fit_intercept: bool) -> tuple[float, float, float, float]:
+    """Centre and scale of y, and the typical sizes of y and y'."""
+    largest = float(max(y.max(), -y.min()))
+    step = _step(y)
+    y, weights = y[::step], weights[::step]
+    y_center = median(y, weights) if fit_intercept else 0.0
+    spread = _typical(np.abs(y - y_center), weights)
+    y_size = _typical(np.abs(y), weights) if spread else 0.0
+    y_scale = max(spread, largest / _LARGEST_Y) if spread else 1.0
+    return y_center, y_scale, y_size, spread / y_scale if spread else 1.0
+
+
+def _of_sparse(X, weights, fit_intercept: bool) -> tuple[np.ndarray, np.ndarray]:
+    """What ``_center_and_scale`` finds, of compressed sparse rows."""
+    low, high = min_max_axis(X, axis=0)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    largest[largest == 0.0] = 1.0
+    unit = sparse.csr_matrix((X.data.copy(), X.indices, X.indptr), shape=X.shape)
+    inplace_column_scale(unit, 1.0 / largest)
+    mean, variance = mean_variance_axis(unit, axis=0, weights=weights if weights.size else None)
+    size = np.sqrt(np.maximum(variance if fit_intercept else variance + mean**2, 0.0))
+    spread = size > 8.0 * np.finfo(float).eps
+    return mean * largest if fit_intercept else np.zeros_like(mean), np.where(spread, size * largest, np.inf)
 
 
 @jit

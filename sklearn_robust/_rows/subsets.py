@@ -17,7 +17,7 @@ from sklearn_robust._loss.jit import jit, jit_sums
 from sklearn_robust._rows.cpu import add_gram, add_score
 
 _DEPENDENT = 1e-9
-_SAME_BASIN = 0.05
+_SAME_BASIN, _NEARLY = 0.05, 1.15
 
 
 @jit_sums
@@ -288,38 +288,49 @@ def screen(Xt, y, weights, n_coefs, candidates, n_kept, n_steps):
 
 @jit
 def refine_s(Xt, y, weights, n_coefs, candidates, max_steps, tol):
-    """Iterate candidates (k, q) to minima of the M-scale: (coefficients (q,), scale) of the smallest.
+    """Iterate candidates (k, q) to minima of the M-scale: (coefficients (q,), scale) of the best.
 
-    One that comes within a fraction of the scale of the best so far would end there too, and is left.
+    One that comes within a fraction of the scale of the best so far would end there too, and is left. Of minima of
+    nearly equal scale the best is the one that fits most rows, by a wide bisquare at the smallest scale: that scale is
+    noisier than the count of rows that it is judged by.
     """
-    q = Xt.shape[0]
+    k, q = candidates.shape
     residuals = np.empty(y.size)
     work = np.empty((5, y.size))
-    current = np.empty(q)
-    best = np.empty(q)
-    smallest = np.inf
-    for k in range(candidates.shape[0]):
-        for j in range(q):
-            current[j] = candidates[k, j]
+    ends = candidates.copy()
+    scales = np.empty(k)
+    best = 0
+    for j in range(k):
+        current = ends[j]
         _residuals(Xt, y, current, residuals)
-        scale = m_scale(residuals, weights, n_coefs, smallest if k > 0 else 0.0, 0.01 * tol)
+        scales[j] = m_scale(residuals, weights, n_coefs, scales[best] if j > 0 else 0.0, 0.01 * tol)
         before = np.inf
         for _ in range(max_steps + 1):
-            if scale < smallest:
-                smallest = scale
-                for j in range(q):
-                    best[j] = current[j]
-            elif k > 0:
+            if scales[j] < scales[best]:
+                best = j
+            elif j != best:
                 distance = 0.0
-                for j in range(q):
-                    distance = max(distance, abs(current[j] - best[j]))
-                if distance < _SAME_BASIN * smallest:
+                for a in range(q):
+                    distance = max(distance, abs(current[a] - ends[best, a]))
+                if distance < _SAME_BASIN * scales[best]:
+                    scales[j] = np.inf
                     break
-            if scale == 0.0 or before - scale <= tol * scale:
+            if scales[j] == 0.0 or before - scales[j] <= tol * scales[j]:
                 break
-            before = scale
-            _improve(Xt, y, weights, scale, current, residuals, work)
-            scale = m_scale(residuals, weights, n_coefs, scale, 0.01 * tol)
-        if smallest == 0.0:
-            break
-    return best, smallest
+            before = scales[j]
+            _improve(Xt, y, weights, before, current, residuals, work)
+            scales[j] = m_scale(residuals, weights, n_coefs, before, 0.01 * tol)
+        if scales[best] == 0.0:
+            return ends[best], 0.0
+    chosen = best
+    fewest = np.inf
+    for j in range(k):
+        if scales[j] <= _NEARLY * scales[best]:
+            _residuals(Xt, y, ends[j], residuals)
+            unfitted = 0.0
+            for i in range(y.size):
+                unfitted += weights[i] * bisquare(residuals[i] / scales[best] * (TUNING / WIDE_TUNING))
+            if unfitted < fewest:
+                fewest = unfitted
+                chosen = j
+    return ends[chosen], scales[chosen]

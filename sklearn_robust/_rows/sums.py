@@ -16,6 +16,13 @@ probability of being clean, then are
 
     dirty        Σ s (1 - p)                shared       Σ s p (1 - p)
     shared_scale, shared_shape              Σ s p (1 - p) times a clean row's slope in log c, alpha
+
+A pass for inference returns other sums. A row's score is z = (w u x / v, and minus the slopes of its cost in log c,
+alpha and the logit of the share, each up to a constant); ``score`` is Σ s z, ``gram`` Σ s z z', and ``scalars``, f the
+fitted value, begin with
+
+    curvature    Σ s psi_prime c²           pulls        Σ s (w u)²         weights      Σ s w
+    ones, fitted, fitted_squares            Σ s w (1, f, f²) / v², the first two 0 without an intercept
 """
 
 from dataclasses import dataclass
@@ -25,12 +32,17 @@ import numpy as np
 LOSS, SCALE, SCALE_SCALE, SQUARES, SHAPE, SCALE_SHAPE, SHAPE_SHAPE = range(7)
 DIRTY, SHARED, SHARED_SCALE, SHARED_SHAPE = range(7, 11)
 N_SCALARS = 11
+CURVATURE, PULLS, WEIGHTS, ONES, FITTED, FITTED_SQUARES = range(6)
 N_CROSS = 3
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over rows: ``scalars`` (11,), ``score`` (q,), ``cross`` (3, q), ``gram`` (q, q); zero unless asked for."""
+    """Sums over rows: ``scalars`` (11,), ``score`` (q,), ``cross`` (3, q), ``gram`` (q, q); zero unless asked for.
+
+    For inference ``score`` and ``gram`` have q + 3 entries.
+    The gram of a sparse design with many columns is an operator.
+    """
 
     scalars: np.ndarray
     score: np.ndarray

@@ -1,0 +1,91 @@
+"""The Hessian of the fit and the gram of the rows' scores at its end: bread and meat of the covariance.
+
+Both are in (theta / c, log c, alpha, logit share), the law only where it is free to move. After Newton's steps the
+Hessian is there already, and the meat is one more pass; where rows are many, both come from a random part of them, but
+for the Hessian at alpha = 2, which is known from all.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sklearn_robust._fit.objective import Objective, Point
+from sklearn_robust._fit.ridge import Inverse
+from sklearn_robust._fit.start import spread_index
+from sklearn_robust._rows import cpu
+from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.sums import CURVATURE, FITTED, FITTED_SQUARES, ONES, PULLS, SQUARES, WEIGHTS
+
+# The part has at least so many entries, rows a coefficient, and this fraction of the rows.
+_FEW_ENTRIES, _ROWS_A_COEFFICIENT, _PARTS = 2**16, 50, 80
+# So many rows of equal leverage are enough to say how a column spreads: every fourth is counted.
+_ENOUGH_ROWS, _STRIDE = 500.0, 4
+
+
+@dataclass(frozen=True)
+class Sandwich:
+    """Bread and meat (m, m), which of (log c, alpha, logit share) are in them, and a basis of what the rows determine.
+
+    ``determined`` (q,) says which coefficients are. Means over the rows: ``curvature`` of psi_prime c², ``pull`` of
+    (psi c)², ``weight`` of the loss's weight, and ``explained`` of this times the squared fitted values around theirs.
+    """
+
+    bread: np.ndarray
+    meat: np.ndarray
+    free: tuple[int, ...]
+    basis: np.ndarray | None
+    determined: np.ndarray
+    curvature: float
+    pull: float
+    weight: float
+    explained: float
+
+
+def sandwich(objective: Objective, policy, point: Point, seed: int) -> Sandwich:
+    """Bread and meat at the last point of a fit."""
+    theta, law, q = point.theta, point.law, len(point.theta)
+    learn_shape = objective.learns and law.alpha != 2.0
+    free = policy.free(objective, point.sums.scalars, law)
+    rows = _enough(objective.rows, seed)
+    factor = objective.total / rows.total_weight
+    curved, scale = point.sums, 1.0
+    if point.want != cpu.HESSIAN:
+        curved, scale = rows.sweep(theta, law.of_rows(), cpu.HESSIAN, learn_shape)[0], factor
+    bread = np.zeros((q + 3, q + 3))
+    bread[:q, :q] = scale * curved.gram + np.diag(objective.penalty)
+    if not objective.penalised:  # with a penalty the law has an objective of its own
+        bread[q:, :q] = scale * curved.cross
+        bread[:q, q:] = bread[q:, :q].T
+    if free:
+        turn = np.eye(3)  # from (kappa, alpha, logit share)
+        turn[1, 0] = -policy.turned(law, free, 1.0, 0.0, 0.0)[1]
+        bread[q:, q:] = turn @ policy.hessian(objective, point.sums.scalars, law, free) @ turn.T
+    sums = rows.sweep(theta, law.of_rows(), cpu.MEAT, learn_shape)[0]
+    meat = factor * (sums.gram - np.outer(sums.score, sums.score) / rows.total_weight)
+    kept = [*range(q), *(q + k for k in free)]
+    basis = objective.inverse.basis
+    determined = np.ones(q, dtype=bool)
+    if isinstance(objective.inverse, Inverse) and objective.inverse.vectors is not None:
+        determined = (objective.inverse.vectors**2).sum(axis=1) > 1.0 - 1e-6
+    means = sums.scalars / rows.total_weight
+    explained = means[FITTED_SQUARES] - (means[FITTED] ** 2 / means[ONES] if means[ONES] > 0.0 else 0.0)
+    pick = np.ix_(kept, kept)
+    curvature, pull, weight = map(float, means[[CURVATURE, PULLS, WEIGHTS]])
+    if law.alpha == 2.0 and law.share == 0.0:  # known from all rows
+        pull = float(point.sums.scalars[SQUARES]) / objective.total
+    return Sandwich(bread[pick], meat[pick], free, basis, determined, curvature, pull, weight, float(explained))
+
+
+def _enough(rows: Rows, seed: int) -> Rows:
+    """All rows, or where they are many a random part that is enough for every column."""
+    n, q = len(rows), rows.frame.n_coefs
+    size = max(_FEW_ENTRIES // q, _ROWS_A_COEFFICIENT * q, n // _PARTS)
+    if 2 * size > n:
+        return rows
+    part = rows.take(spread_index(n, size, np.random.default_rng(seed)))
+    sample = part.X[::_STRIDE]
+    squares = sample - sample.mean(axis=0)
+    squares *= squares
+    total, leverage = squares.sum(axis=0), np.einsum("ij,ij->j", squares, squares)
+    enough = (total > 0.0) & (total * total >= _ENOUGH_ROWS / _STRIDE * leverage) | np.isinf(rows.frame.scale)
+    return part if enough.all() else rows

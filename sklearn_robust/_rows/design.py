@@ -1,0 +1,93 @@
+"""A sparse design in working units, seen through three verbs: predict, adjoint and gram. X is read, never densified.
+
+Centring and the intercept are implicit. With u = 1 / scale, m = center and X as it was given, for g, w (n,)
+
+    predict   X' theta   = theta_0 + X (u theta) - m · (u theta)
+    adjoint   X'' g      = (Σ g, u (X' g - m Σ g))
+    gram      X'' W X'   = u u' [X' W X - (X' w) m' - m (X' w)' + m m' Σ w], bordered by the adjoint of w
+
+Where there are more columns than ``MOST_COLUMNS`` the gram is no matrix but an operator, made of the other two.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from sklearn_robust._loss.jit import jit
+from sklearn_robust._rows.frame import Frame
+
+# Coefficients whose gram is a matrix, at most.
+MOST_COLUMNS = 1000
+
+
+@dataclass(frozen=True)
+class SparseDesign:
+    """X (n, p), in compressed sparse rows, as a frame sees it; noise scales are left to those who call."""
+
+    X: sparse.csr_array
+    frame: Frame
+
+    @property
+    def has_matrix(self) -> bool:
+        """Whether the gram is a matrix."""
+        return self.frame.n_coefs <= MOST_COLUMNS
+
+    def predict(self, theta) -> np.ndarray:
+        """The fit (n,) at coefficients theta (q,)."""
+        first = int(self.frame.fit_intercept)
+        coef = theta[first:] / self.frame.scale
+        return self.X @ coef + (theta[:first].sum() - coef @ self.frame.center)
+
+    def adjoint(self, g) -> np.ndarray:
+        """The sum (q,) of the rows, each times its g (n,)."""
+        total = g.sum()
+        columns = (self.X.T @ g - self.frame.center * total) / self.frame.scale
+        return np.concatenate(([total], columns)) if self.frame.fit_intercept else columns
+
+    def gram(self, g) -> "np.ndarray | Gram":
+        """The rows' outer products, each times its g (n,): a matrix (q, q) or, where that is too large, an operator."""
+        frame = self.frame
+        if not self.has_matrix:
+            return Gram(self, g)
+        first = int(frame.fit_intercept)
+        gram = np.zeros((frame.n_coefs, frame.n_coefs))
+        gram[:first] = border = self.adjoint(g)
+        gram[:, :first] = border[:, None]
+        inner = gram[first:, first:]
+        _add_gram(self.X.data, self.X.indices, self.X.indptr, g, inner)
+        inner += np.tril(inner, -1).T
+        if first:
+            sums = border[1:] * np.where(np.isinf(frame.scale), 0.0, frame.scale)
+            both = sums[:, None] * frame.center
+            inner -= both + both.T + g.sum() * frame.center * frame.center[:, None]
+        inner /= frame.scale * frame.scale[:, None]
+        return gram
+
+
+@dataclass(frozen=True)
+class Gram:
+    """X' diag(g) X of a design, for g (n,) >= 0, as an operator."""
+
+    design: SparseDesign
+    g: np.ndarray
+
+    def __matmul__(self, theta) -> np.ndarray:
+        return self.design.adjoint(self.g * self.design.predict(theta))
+
+    def diagonal(self) -> np.ndarray:
+        """Its diagonal (q,) if g has nothing to do with X: columns have unit length in working units."""
+        spread = np.isfinite(self.design.frame.scale).astype(float)
+        ones = np.ones(int(self.design.frame.fit_intercept))
+        return float(self.g.sum()) * np.concatenate((ones, spread))
+
+
+@jit
+def _add_gram(data, indices, indptr, g, gram):
+    """Add X' diag(g) X on and below the diagonal, of rows whose columns are in increasing order."""
+    for i in range(g.size):
+        for k in range(indptr[i], indptr[i + 1]):
+            value = g[i] * data[k]
+            a = indices[k]
+            for e in range(indptr[i], k + 1):
+                gram[a, indices[e]] += value * data[e]
