@@ -9,6 +9,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sklearn_robust._fit.result import FitResult
+from sklearn_robust._forms import OF_FORMS, SHARED
+from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.threads import run_all
 
 # In fits of fewer, threads would wait for each other; in fits of many more, they share the rows of a target.
@@ -16,7 +18,7 @@ _FEW_ENTRIES = 20_000
 _OF_X = ("n_features_in_", "feature_names_in_")
 
 
-def fit_targets(estimator, fit_target, n_targets: int) -> list[FitResult]:
+def fit_targets(estimator, fit_target, n_targets: int, rows: Rows) -> list[FitResult]:
     """Fit every target by ``fit_target(estimator of one, j, objective of another)``, and stack what they found.
 
     Linear algebra has one thread meanwhile: targets share the others, and get the same bits from any number of them.
@@ -32,16 +34,20 @@ def fit_targets(estimator, fit_target, n_targets: int) -> list[FitResult]:
             def task(part: int) -> None:
                 results[part + 1] = fit_target(alone[part + 1], part + 1, results[0].objective)
 
-            rows = results[0].objective.rows
             if rows.n_chunks > n_targets or len(rows) * rows.frame.n_coefs < _FEW_ENTRIES:
                 for part in range(n_targets - 1):
                     task(part)
             else:
                 run_all(task, n_targets - 1)
-    estimator._alone = alone
+    estimator._alone, estimator._kernel = alone, alone[0]._kernel
+    for name in OF_FORMS:
+        vars(estimator).pop(name, None)
     for name in vars(alone[0]):
         if name.endswith("_") and not name.startswith("_") and name not in _OF_X:
-            setattr(estimator, name, np.array([getattr(each, name) for each in alone]))
+            values = [getattr(each, name) for each in alone]
+            setattr(estimator, name, values[0] if name in SHARED else np.array(values))
+    if hasattr(estimator, "dual_coef_"):
+        estimator.dual_coef_ = estimator.dual_coef_.T
     for each, weights in zip(alone, estimator.weights_, strict=True):
         each.weights_ = weights  # which are not kept twice
     estimator.weights_ = estimator.weights_.T

@@ -1,8 +1,7 @@
 """From what a user passes to a fit, and back: validation, frame, objective, attributes, warnings."""
 
 import warnings
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from numbers import Integral
 from typing import TYPE_CHECKING, Self
@@ -18,10 +17,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sklearn_robust import _checks
 from sklearn_robust._alone import fit_targets, warn_once
 from sklearn_robust._fit.driver import SOLVERS, Settings, fit
+from sklearn_robust._fit.dual import NotPositive
 from sklearn_robust._fit.objective import Law, Objective
 from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.start import MOST_S_COLUMNS, too_wide_for_subsets
-from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._forms import OF_FORMS, Columns, check_kernel, form_of, predicted, settled_strength
+from sklearn_robust._rows import vector
+from sklearn_robust._rows.blocks import Rows, row_terms
 from sklearn_robust._rows.design import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._uncertainty import UncertaintyMixin
@@ -59,6 +61,12 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
     _learns: bool  # whether c, and perhaps alpha, come from a likelihood
     fit_intercept: bool
     l2_regularization: float | str
+    kernel: str | Callable
+    gamma: float | None
+    degree: float
+    coef0: float
+    kernel_params: dict | None
+    n_components: int | None
     solver: str
     init: str
     max_iter: int
@@ -104,28 +112,34 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         weights = _checks.check_row_numbers("sample_weight", sample_weight, len(y), positive=False)
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
         targets = y[None] if y.ndim == 1 else np.ascontiguousarray(y.T)
-        rows, raised = self._rows(X, targets[0], weights, noise)
-        every_row = Rows(X, targets[0], weights, noise / rows.frame.noise_unit, rows.frame)
-        kept = weights > 0.0 if len(rows) < len(y) else slice(None)
         seeds = [_seed(self.random_state) for _ in targets]
+        kept = weights > 0.0 if weights.size and weights.min() == 0.0 else None
 
         def fit_target(estimator, j: int, like=None) -> FitResult:
-            of_target = rows if j == 0 else rows.of_target(targets[j][kept])
+            of_target = rows if j == 0 else rows.of_target(targets[j] if kept is None else targets[j][kept])
             with np.errstate(all="ignore"):  # what overflows is a stop reason, not NumPy's warnings
-                result = estimator._run(of_target, raised, seeds[j], like)
-                estimator._set_attributes(of_target, result)
+                result = estimator._run(of_target, strength, form, seeds[j], like)
+                estimator._set_attributes(of_target, result, form)
+                estimator.l2_regularization_ = float(result.strength) / raised
                 estimator.weights_ = result.point.weights
-                if len(rows) < len(y):  # rows of sample weight 0 have a weight of the loss too
-                    everywhere = replace(every_row, y=targets[j], frame=of_target.frame)
-                    estimator.weights_ = everywhere.loss_weights(result.point.theta, result.point.law.of_rows())
+                if kept is not None:
+                    estimator.weights_ = estimator._all_weights(X, targets[j], weights, noise, of_target, result, form)
             return result
 
         try:
+            with np.errstate(all="ignore"):
+                rows, raised, form = self._rows(X, targets[0], weights, noise, kept, seeds[0])
+                strength = self._strength(rows, raised, form)
             if y.ndim == 1:
                 self.__dict__.pop("_alone", None)
                 results = [fit_target(self, 0)]
             else:
-                results = fit_targets(self, fit_target, len(targets))
+                results = fit_targets(self, fit_target, len(targets), rows)
+        except NotPositive:
+            raise ValueError(
+                f"kernel must give a matrix without negative eigenvalues. Got kernel={self.kernel!r}; raise "
+                "l2_regularization, set n_components, or take another kernel."
+            ) from None
         except ValueError:
             _checks.check_finite("X", X)
             raise
@@ -145,18 +159,18 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-            ``X @ coef_.T + intercept_``.
+            ``X @ coef_.T + intercept_``; with a kernel k, ``k(X, X_fit_) @ dual_coef_ + intercept_``, or
+            ``components_`` in the place of ``X_fit_``.
         """
         check_is_fitted(self)
-        X = self._validated(X, reset=False)
-        return X @ self.coef_.T + self.intercept_
+        return predicted(self, self._validated(X, reset=False))
 
     @property
     def history_(self) -> "pd.DataFrame":
         """The iterations, the start first: a DataFrame of objective, alpha, c, share, gradient and coefficients.
 
-        Coefficients have the names of their columns, after ``coef_`` where these collide with the others. With several
-        targets the index is (target, iteration).
+        Coefficients have the names of their columns, after ``coef_`` where these collide with the others; those of a
+        kernel, or of more columns than rows, are left out. With several targets the index is (target, iteration).
         """
         check_is_fitted(self)
         import pandas as pd
@@ -168,24 +182,53 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         table = pd.DataFrame(
             [row for row, _ in self._history], columns=["objective", "alpha", "c", "share", "gradient"]
         )
+        if not len(self._history[0][1]):
+            return table
         columns = ["intercept", *names]
         if len({*columns, *table.columns}) < len(columns) + len(table.columns):
             columns = ["intercept", *(f"coef_{name}" for name in names)]
         coefs = pd.DataFrame([coef for _, coef in self._history], columns=columns)
         return pd.concat([table, coefs], axis=1)
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.input_tags.sparse = self._is_linear
+        tags.input_tags.pairwise = self._is_precomputed
+        return tags
+
+    @property
+    def _is_precomputed(self) -> bool:
+        return isinstance(self.kernel, str) and self.kernel == "precomputed"
+
+    @property
+    def _is_linear(self) -> bool:
+        return isinstance(self.kernel, str) and self.kernel == "linear"
+
     def _column_names(self) -> list[str]:
         return list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)]))
 
     def _validated(self, X, reset: bool) -> np.ndarray:
+        if sparse.issparse(X) and not self._is_linear:
+            raise ValueError(
+                f"X must be dense for a kernel. Got a sparse X with kernel={self.kernel!r}; take X.toarray(), or "
+                "kernel='linear'."
+            )
         with _checks.naming("X"):
-            X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False)
+            # what is not finite is said before the number of columns, which a precomputed kernel may well have wrong
+            finite = self._is_precomputed and not reset
+            X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float64, ensure_all_finite=finite)
         if sparse.issparse(X) and not X.has_canonical_format:
             X = X.copy()
             X.sum_duplicates()
         # in many rows it shows in the first sums, and X is not read for it alone
         if sparse.issparse(X) or X.size < _MANY_ENTRIES or not reset:
             _checks.check_finite("X", X)
+        if reset and self._is_precomputed and X.shape[0] != X.shape[1]:
+            raise ValueError(
+                f"X must be a square matrix of kernel values for kernel='precomputed'. Got shape {X.shape}; pass "
+                "k(X, X) to fit, and k(X_new, X) to predict."
+            )
         return X
 
     def _check_parameters(self) -> None:
@@ -193,6 +236,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         strength = self.l2_regularization
         if not _checks.is_auto(strength) and not (_checks.is_real(strength) and 0.0 <= float(strength) < np.inf):
             _checks.refuse("l2_regularization", strength, "a finite number >= 0 or 'auto'", "0 is no penalty")
+        check_kernel(self)
         _checks.check_choice("solver", self.solver, tuple(SOLVERS), "'auto' takes the fastest that is safe")
         _checks.check_choice(
             "init", self.init, INITS, "'s' withstands outliers of high leverage, 'auto' takes it where rows are enough"
@@ -204,14 +248,17 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         if not isinstance(self.verbose, bool):
             _checks.check_count("verbose", self.verbose, 0)
 
-    def _rows(self, X, y, weights, noise) -> tuple[Rows, float]:
-        """The rows of positive weight, in working units, and by what weights too small for frequencies were raised."""
+    def _rows(self, X, y, weights, noise, kept, seed: int):
+        """The rows of positive weight, in working units, and by what weights too small for frequencies were raised.
+
+        And the form that made them.
+        """
         raised = 1.0
-        if weights.size and weights.min() == 0.0:
+        if kept is not None:
             _checks.check_finite("X", X)
-            kept = weights > 0.0
-            X, y, weights, noise = X[kept], y[kept], weights[kept], noise[kept] if noise.size else noise
-        q = X.shape[1] + self.fit_intercept
+            y, weights, noise = y[kept], weights[kept], noise[kept] if noise.size else noise
+        form = form_of(self, X, len(y), seed)
+        q = int(self.fit_intercept) + (0 if form.flexible else X.shape[1])
         if self._measures_scale() and weights.size and weights.sum() <= q + 1 and weights.mean() < 1.0:
             warnings.warn(
                 f"sample_weight sums to {weights.sum():.3g}, which as frequencies is fewer rows than a fit with {q} "
@@ -223,20 +270,28 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
             weights = weights * raised
         if weights.size and (weights == 1.0).all():
             weights = NONE
-        frame = Frame.of(X, y, weights, self.fit_intercept, noise)
-        return Rows(X, y, weights, noise / frame.noise_unit, frame), raised
+        return form.rows(X, kept, y, weights, noise, bool(self.fit_intercept)), raised, form
 
-    def _run(self, rows: Rows, raised: float, seed: int, like: Objective | None = None) -> FitResult:
+    def _strength(self, rows: Rows, raised: float, form) -> float | None:
+        """The strength of the penalty of raised weights; None to choose one."""
+        if _checks.is_auto(self.l2_regularization):
+            return None if form.flexible else 0.0
+        return settled_strength(rows, raised * float(self.l2_regularization))
+
+    def _run(self, rows: Rows, strength: float | None, form, seed: int, like: Objective | None = None) -> FitResult:
         frame = rows.frame
-        strength = 0.0 if _checks.is_auto(self.l2_regularization) else raised * float(self.l2_regularization)
-        settings = Settings(strength, self._solver_for(rows), self.init, self.max_iter, self.tol, seed)
+        inferred = isinstance(form, Columns) and rows.design is None
+        settings = Settings(
+            strength, self._solver_for(rows), self.init, self.max_iter, self.tol, seed, form.flexible, inferred
+        )
         warm = None
-        if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == frame.center.shape:
-            warm = frame.from_raw(self.coef_, self.intercept_), self._last_law(frame)
+        theta = form.warm(self, rows) if self.warm_start and hasattr(self, "intercept_") else None
+        if theta is not None:
+            warm = theta, self._last_law(frame)
 
         def report(iteration: int, record: Record, dof: float) -> None:
             if self.verbose:
-                (objective, alpha, c, share, gradient), _ = self._raw_record(frame, record, dof)
+                (objective, alpha, c, share, gradient), _ = self._raw_record(frame, record, dof, form)
                 print(
                     f"[{type(self).__name__}] iteration {iteration}: objective {objective:.12g}, alpha {alpha:.4g}, "
                     f"c {c:.4g}, share {share:.4g}, gradient {gradient:.2e}"
@@ -261,6 +316,14 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
             )
         return "lbfgs" if self.solver == "auto" else self.solver
 
+    def _all_weights(self, X, y, weights, noise, rows: Rows, result: FitResult, form) -> np.ndarray:
+        """The weights of the loss (n,), also of rows of sample weight 0."""
+        law, frame = result.point.law.of_rows(), rows.frame
+        if isinstance(form, Columns):
+            return Rows(X, y, weights, noise / frame.noise_unit, frame).loss_weights(result.point.theta, law)
+        residuals = (y - predicted(self, X)) / frame.c_unit
+        return row_terms(residuals / noise if noise.size else residuals, law, vector.WEIGHT)
+
     def _last_law(self, frame: Frame) -> Law:
         return Law(self.alpha_, frame.working_c(self.c_))
 
@@ -268,11 +331,13 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         """The smallest scale in working units: a few ulps of the typical size of y."""
         return _FLOOR * (frame.y_size / frame.y_scale or 1.0)
 
-    def _raw_record(self, frame: Frame, record: Record, dof: float):
+    def _raw_record(self, frame: Frame, record: Record, dof: float, form):
         log_terms = dof * float(np.log(frame.c_unit)) if self._learns else 0.0
-        coef, intercept = frame.to_raw(record.theta)
         c = self._raw_c(frame, record.law.c)
         head = (record.objective + log_terms, record.law.alpha, c, record.law.share, record.gradient)
+        if not isinstance(form, Columns):
+            return head, NONE
+        coef, intercept = frame.to_raw(record.theta)
         return head, np.concatenate(([intercept], coef))
 
     def _raw_c(self, frame: Frame, c: float) -> float:
@@ -280,9 +345,14 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
             return 0.0
         return c * frame.c_unit
 
-    def _set_attributes(self, rows: Rows, result: FitResult) -> None:
+    def _set_attributes(self, rows: Rows, result: FitResult, form) -> None:
         frame = rows.frame
-        self.coef_, self.intercept_ = frame.to_raw(result.point.theta)
+        for name in OF_FORMS:  # of a former fit in another form
+            if hasattr(self, name):
+                delattr(self, name)
+        for name, value in form.attributes(frame, result.point.theta).items():
+            setattr(self, name, value)
+        self._kernel, self._rotated = getattr(form, "kernel", None), not isinstance(form, Columns)
         self.alpha_ = float(result.point.law.alpha)
         self.c_ = self._raw_c(frame, result.point.law.c)
         self._width = result.point.law.width * frame.c_unit
@@ -291,17 +361,11 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         if result.sandwich is not None:
             learns = self._learns, self._learned_shape()
             self._evidence = Evidence(result.sandwich, frame, result.point.law.c, result.total, result.dof, *learns)
-        self._history = [self._raw_record(frame, record, result.dof) for record in result.history]
+        self._history = [self._raw_record(frame, record, result.dof, form) for record in result.history]
         self.objective_ = self._history[-1][0][0]
         self.n_iter_ = result.n_iter
         self.converged_ = result.stop_reason.converged
         self.stop_reason_ = result.stop_reason.value
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        tags.input_tags.sparse = True
-        return tags
 
     def _warnings(self, result: FitResult) -> Iterator[tuple[str, type[Warning]]]:
         """What the user should know of a fit: lines and their categories."""

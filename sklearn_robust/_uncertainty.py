@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_robust import _checks, inference
 from sklearn_robust._fit.objective import Law
+from sklearn_robust._forms import predicted
 from sklearn_robust._rows.blocks import clean_probability
 from sklearn_robust._summary import Summary
 from sklearn_robust.losses import weight
@@ -28,6 +29,7 @@ class UncertaintyMixin:
     """Standard errors, intervals, tails and diagnostics of a fitted regressor."""
 
     _evidence: inference.Evidence | None
+    _rotated: bool
     _alone: list[Any]
     _clean_law: Callable[[], Law]
     _column_names: Callable[[], list[str]]
@@ -264,17 +266,25 @@ class UncertaintyMixin:
         _checks.check_length("y", y, X.shape[0])
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
         with np.errstate(all="ignore"):
-            residuals = y - (X @ self.coef_ + self.intercept_)
+            residuals = y - predicted(self, X)
             return X, residuals / noise if noise.size else residuals, noise
 
     def _known(self) -> inference.Evidence:
         """What the fit left for inference."""
         if self._evidence is None:
             raise ValueError(
-                "Standard errors and intervals must have a fit of a dense X. Got a fit of a sparse one; fit "
-                "X.toarray() or some of its rows, or bootstrap."
+                "Standard errors, intervals and influence are for linear models with a dense X of no more columns than "
+                "rows. Got a fit with " + self._unknown() + "."
             )
         return self._evidence
+
+    def _unknown(self) -> str:
+        """Why a fit left nothing for inference, and what to do."""
+        if not hasattr(self, "coef_"):
+            return "a kernel; bootstrap, or compare by cross-validation"
+        if self._rotated:
+            return "more columns than rows; drop columns, bootstrap, or compare by cross-validation"
+        return "a sparse X; fit X.toarray() or some of its rows, or bootstrap"
 
     def _target_columns(self, X, y) -> np.ndarray:
         """Checked targets (n_targets, n_samples)."""
@@ -318,8 +328,8 @@ class UncertaintyMixin:
 
         cov_type = self._checked(cov_type)
         intercept = bool(self.fit_intercept)
-        estimates = np.concatenate(([self.intercept_] * intercept, self.coef_))
         known = self._known()
+        estimates = np.concatenate(([self.intercept_] * intercept, self.coef_))
         dof = known.dof
         with np.errstate(all="ignore"):
             errors = inference.coef_errors(known, cov_type)

@@ -1,5 +1,7 @@
 """The two estimators: parameters, and the choice of what is held and what is learned."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.metaestimators import available_if
@@ -16,16 +18,31 @@ _COMMON_PARAMETERS = """\
 fit_intercept : bool, default=True
         Whether the model has an intercept, which is never penalised.
     l2_regularization : float or "auto", default="auto"
-        Ridge strength in noise units: at ``alpha=2`` the fit is that of ``Ridge(alpha=l2_regularization)``.
-        ``"auto"`` is 0.
+        Ridge strength in noise units: at ``alpha=2`` the fit is that of ``Ridge(alpha=l2_regularization)``, or of
+        ``KernelRidge`` with ``fit_intercept=False``. ``"auto"`` is 0 for linear models; for a kernel it maximises the
+        marginal likelihood at the weights of a robust start.
+    kernel : str or callable, default="linear"
+        A name among scikit-learn's ``pairwise_kernels``, a function of two rows, or "precomputed": then X is the matrix
+        of kernel values, (n_samples, n_samples) for ``fit`` and (n_queries, n_samples) later. "linear" fits ``coef_``.
+    gamma : float or None, default=None
+        Parameter of the kernels "rbf", "laplacian", "poly", "sigmoid" and "chi2"; None is their default.
+    degree : float, default=3
+        Degree of "poly".
+    coef0 : float, default=1
+        Zeroth coefficient of "poly" and "sigmoid".
+    kernel_params : dict or None, default=None
+        Keyword arguments of a callable kernel.
+    n_components : int or None, default=None
+        Number of rows drawn as landmarks (Nyström), which stand for all rows in a kernel; None is the exact kernel, of
+        matrices n_samples x n_samples. A linear model has no use for it.
     solver : {"auto", "irls", "lbfgs", "newton"}, default="auto"
         The road to the optimum; every solver ends at the same one from the same start. ``"auto"`` is ``"newton"``, or
-        ``"lbfgs"`` for sparse X with more than 1000 coefficients.
+        ``"lbfgs"`` with an exact kernel and for sparse X with more than 1000 coefficients.
     init : {"auto", "ols", "lad", "s", "gnc"}, default="auto"
         The start: least squares, least absolute deviations, the S-estimate (which half of the rows cannot move, however
-        wrong), graduated non-convexity (alpha annealed from 2 down), or "s" where there are rows enough for it ("gnc"
-        for sparse X with more than 300 coefficients). A loss held at alpha >= 2, which leaves no row aside, begins at
-        least squares.
+        wrong; linear models only), graduated non-convexity (alpha annealed from 2 down), or "s" where there are rows
+        enough for it ("gnc" for a kernel, and for sparse X with more than 300 coefficients). A loss held at alpha >= 2,
+        which leaves no row aside, begins at least squares.
     max_iter : int, default=200
         The most steps after the start.
     tol : float, default=1e-8
@@ -33,16 +50,25 @@ fit_intercept : bool, default=True
     warm_start : bool, default=False
         Whether ``fit`` starts from the last coefficients and law.
     random_state : int, RandomState instance or None, default=0
-        Of the subsets of rows that the S-estimate draws: the same data give the same fit, unless this is None.
+        Of the subsets of rows that the S-estimate draws, and of landmarks: the same data give the same fit, unless this
+        is None.
     verbose : int, default=0
         Whether to print a line for each step."""
 
 _COMMON_ATTRIBUTES = """\
 coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
-        Coefficients; of smallest norm, in working units, where the rows do not determine them.
+        Coefficients of a linear model; of smallest norm, in working units, where the rows do not determine them.
+    dual_coef_ : ndarray of shape (n_samples,) or (n_components,), or with columns (n_targets)
+        With a kernel, the coefficients of its values at the rows of ``X_fit_`` or ``components_``.
+    X_fit_ : ndarray of shape (n_samples, n_features)
+        With an exact kernel that is not precomputed, the rows of positive weight.
+    components_ : ndarray of shape (n_components, n_features)
+        The landmarks, unless the kernel is precomputed; ``component_indices_`` has their row numbers.
     intercept_ : float
         Intercept, 0.0 without one. This and all that follow are of one target; where y has columns, scalars are
         arrays of shape (n_targets,).
+    l2_regularization_ : float
+        Strength of the penalty, given or chosen.
     alpha_ : float
         Shape of the loss.
     c_ : float
@@ -58,8 +84,7 @@ coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
     objective_ : float
         Value of the objective at the end.
     history_ : DataFrame
-        Objective, alpha, c, largest gradient and coefficients after each step, the start first; with several targets
-        indexed by target and iteration.
+        Objective, alpha, c, gradient and coefficients (of no kernel) of each step; of targets by (target, iteration).
     n_iter_ : int
         Steps on the way to the optimum.
     converged_ : bool
@@ -83,7 +108,7 @@ def _documented(estimator):
 
 @_documented
 class GeneralRobustRegressor(BaseRobustRegressor):
-    """Linear regression under the general robust loss, its shape ``alpha`` and scale ``c`` held.
+    """Linear or kernel regression under the general robust loss, its shape ``alpha`` and scale ``c`` held.
 
     The coefficients w and intercept minimise
 
@@ -136,6 +161,12 @@ class GeneralRobustRegressor(BaseRobustRegressor):
         efficiency: float = 0.95,
         fit_intercept: bool = True,
         l2_regularization: float | str = "auto",
+        kernel: str | Callable = "linear",
+        gamma: float | None = None,
+        degree: float = 3,
+        coef0: float = 1,
+        kernel_params: dict | None = None,
+        n_components: int | None = None,
         solver: str = "auto",
         init: str = "auto",
         max_iter: int = 200,
@@ -149,6 +180,12 @@ class GeneralRobustRegressor(BaseRobustRegressor):
         self.efficiency = efficiency
         self.fit_intercept = fit_intercept
         self.l2_regularization = l2_regularization
+        self.kernel = kernel
+        self.gamma = gamma
+        self.degree = degree
+        self.coef0 = coef0
+        self.kernel_params = kernel_params
+        self.n_components = n_components
         self.solver = solver
         self.init = init
         self.max_iter = max_iter
@@ -192,7 +229,7 @@ def _seeks_outliers(estimator) -> bool:
 
 @_documented
 class AdaptiveRobustRegressor(BaseRobustRegressor):
-    """Linear regression that learns the shape and the scale of its robust loss from the data.
+    """Linear or kernel regression that learns the shape and the scale of its robust loss from the data.
 
     The noise has density ``exp(-rho(r, alpha, c)) / (c Z(alpha))``, from Gaussian (alpha = 2) to Cauchy (alpha = 0).
     Coefficients, alpha and c are a joint maximum of its likelihood, with d degrees of freedom taken off as in least
@@ -249,6 +286,12 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         contamination: float | str = "auto",
         fit_intercept: bool = True,
         l2_regularization: float | str = "auto",
+        kernel: str | Callable = "linear",
+        gamma: float | None = None,
+        degree: float = 3,
+        coef0: float = 1,
+        kernel_params: dict | None = None,
+        n_components: int | None = None,
         solver: str = "auto",
         init: str = "auto",
         max_iter: int = 200,
@@ -262,6 +305,12 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         self.contamination = contamination
         self.fit_intercept = fit_intercept
         self.l2_regularization = l2_regularization
+        self.kernel = kernel
+        self.gamma = gamma
+        self.degree = degree
+        self.coef0 = coef0
+        self.kernel_params = kernel_params
+        self.n_components = n_components
         self.solver = solver
         self.init = init
         self.max_iter = max_iter
@@ -342,8 +391,8 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
             return law
         return law._replace(share=share, width=self._width / frame.c_unit)
 
-    def _set_attributes(self, rows, result) -> None:
-        super()._set_attributes(rows, result)
+    def _set_attributes(self, rows, result, form) -> None:
+        super()._set_attributes(rows, result, form)
         self.contamination_ = float(result.point.law.share)
 
     def _clean_scale(self, rows, result) -> float:

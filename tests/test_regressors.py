@@ -62,6 +62,13 @@ MODES = [
     AdaptiveRobustRegressor(l2_regularization=1.0),
     AdaptiveRobustRegressor(fit_intercept=False, c_min=1e-3),
     AdaptiveRobustRegressor(warm_start=True),
+    *(AdaptiveRobustRegressor(kernel="rbf", solver=solver) for solver in _base.SOLVERS),
+    AdaptiveRobustRegressor(kernel="poly", degree=1, n_components=8),
+    AdaptiveRobustRegressor(kernel="precomputed"),
+    AdaptiveRobustRegressor(kernel="poly", degree=2, l2_regularization=1.0, warm_start=True),
+    GeneralRobustRegressor(kernel="rbf", fit_intercept=False),
+    GeneralRobustRegressor(kernel="poly", gamma=0.01, n_components=8, init="lad"),
+    GeneralRobustRegressor(kernel="precomputed", alpha=-2),
 ]
 
 

@@ -26,7 +26,8 @@ _FIRST_SHARES = 0.1, 0.3
 _LIGHT, _HIGHEST = 1.0, 2.0
 _VANISHED = 1e-3
 _LOCAL_GAIN = 2.0
-_FEW_ROWS, _FEW_ROWS_A_COEFFICIENT = 12, 3.0
+# Too few rows to tell outliers from tails: at all, a coefficient, and a degree of freedom of a kernel.
+_FEW_ROWS, _FEW_ROWS_A_COEFFICIENT, _FEW_ROWS_FLEXIBLE = 12, 3.0, 1.2
 # Rows this far out may gain by a background, and hardly one gains more beside the heaviest tails of the plain law.
 _FAR_ENOUGH, _GAIN_A_ROW = 3.5, 3.0
 # A fit is ruled by rows this many scales from the start's, if it brought them this much nearer.
@@ -42,7 +43,8 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
     """
     n, q = objective.total, objective.n_coefs
     held = policy.contamination
-    too_few = held is None and min(n, len(objective.rows)) <= max(_FEW_ROWS, _FEW_ROWS_A_COEFFICIENT * q)
+    a_coefficient = _FEW_ROWS_FLEXIBLE if objective.flexible else _FEW_ROWS_A_COEFFICIENT
+    too_few = held is None and min(n, len(objective.rows)) <= max(_FEW_ROWS, a_coefficient * q)
     if is_rounding(objective, start) or too_few or policy.low > _HIGHEST:
         return plain()
     policy = replace(policy, high=min(policy.high, _HIGHEST))

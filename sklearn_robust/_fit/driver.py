@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_robust._fit.background import is_ruled, with_background
+from sklearn_robust._fit.dual import DualNewton, dual_objective, weighted_ridge
+from sklearn_robust._fit.flexible import flexible_start
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.lbfgs import LBFGS
 from sklearn_robust._fit.newton import Newton
@@ -20,24 +22,35 @@ from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.ridge import residual_dof, scaling_of
 from sklearn_robust._fit.sandwich import sandwich
 from sklearn_robust._fit.start import find_start, spread_index
-from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows import vector
+from sklearn_robust._rows.blocks import Rows, row_terms
+from sklearn_robust._rows.kernels import KernelRows
 
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
+DUAL_SOLVERS = {"auto": LBFGS, "newton": DualNewton, "irls": IRLS, "lbfgs": LBFGS}
 _EPS = np.finfo(float).eps
 _PART_TOL, _WALK_TOL = 1e-4, 1e-3
+# Landmarks with which the fit of an exact kernel begins.
+_LANDMARKS = 200
 # A gradient that is no longer one.
 _SENSELESS = 1e-3
 
 
 class Settings(NamedTuple):
-    """How to fit: ridge strength, a key of SOLVERS, the start, and when to stop."""
+    """How to fit: ridge strength (None to choose one), a key of SOLVERS, the start, and when to stop.
 
-    strength: float
+    ``flexible`` tells whether columns are features of a kernel, which need a start of their own and perhaps a strength;
+    ``inferred`` whether the sandwich is wanted.
+    """
+
+    strength: float | None
     solver: str
     init: str
     max_iter: int
     tol: float
     seed: int
+    flexible: bool = False
+    inferred: bool = False
 
 
 def fit(
@@ -50,27 +63,24 @@ def fit(
 ) -> FitResult:
     """Fit rows from a start of its own, or from warm (theta, law); ``like`` is the objective of another y."""
     result = _fit(rows, policy, settings, warm, report, like)
-    if rows.design is not None or result.objective is None:
+    if settings.flexible:
+        return replace(result, objective=None, inverse=None)  # which are as large as the kernel
+    if not settings.inferred or result.objective is None:
         return result
     return replace(result, sandwich=sandwich(result.objective, policy, result.point, settings.seed))
 
 
 def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, like: Objective | None = None) -> FitResult:
-    part = _fit_part(rows, policy, settings) if warm is None and policy.learns else None
-    objective = _objective(rows, policy, settings.strength, part) if like is None else replace(like, rows=rows)
-    start = None
-    if part is not None:
-        theta, law = part.point.theta, part.point.law
-        if law.share == 0.0:
-            law = policy.widened(objective, law)
-    elif warm is None or policy.measures_start:  # a measured scale is the data's own, wherever coefficients begin
-        # from alpha = 2 on the loss is convex and leaves no row aside: least squares is nearest to its optimum
-        init = "ols" if not policy.learns and policy.alpha >= 2.0 else settings.init
-        start = find_start(objective, init, settings.seed, policy.least_alpha)
-        theta, law = start.theta, policy.start(objective, start.theta, start.scale)
+    # from alpha = 2 on the loss is convex and leaves no row aside: least squares is nearest to its optimum
+    if not policy.learns and policy.alpha >= 2.0:
+        settings = settings._replace(init="ols")
+    starts = warm is None or policy.measures_start  # a measured scale is the data's own, wherever coefficients begin
+    exact = isinstance(rows, KernelRows)
+    begin = _begin_exact if exact else _begin
+    objective, strength, part, start, theta, law = begin(rows, policy, settings, starts, warm is None, like)
     if warm is not None:
         theta, law = warm[0], law if policy.measures_start else policy.clip(warm[1])
-    solver = SOLVERS[settings.solver]
+    solver = (DUAL_SOLVERS if exact else SOLVERS)[settings.solver]
     penalised = objective.penalised
 
     def run(policy, theta, law):
@@ -95,7 +105,32 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, like: O
     elif reason is StopReason.PRECISION and history[-1].gradient > _SENSELESS:
         reason = StopReason.EXACT  # the scale itself is a rounding error
     ruled = part.ruled if part is not None else start is not None and is_ruled(objective, start, point)
-    return FitResult(point, history, reason, objective.total, objective.dof, objective.inverse, ruled, objective)
+    return FitResult(
+        point, history, reason, objective.total, objective.dof, objective.inverse, ruled, strength, objective
+    )
+
+
+def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool, like: Objective | None):
+    """The objective, the strength, the fit of a part or else the start, and where to begin (None where not asked)."""
+    part = _fit_part(rows, policy, settings) if cold and policy.learns else None
+    strength, start = settings.strength, None
+    theta = law = None
+    if part is not None:
+        strength = part.strength if strength is None else strength
+    elif settings.flexible and (starts or strength is None):
+        strength, start = flexible_start(rows, strength, settings.init, settings.seed)
+    if like is not None:
+        objective = replace(like, rows=rows)
+    else:
+        objective = _objective(rows, policy, float(strength or 0.0), part, settings.flexible)
+    if part is not None:
+        theta, law = part.point.theta, part.point.law
+        if law.share == 0.0:
+            law = policy.widened(objective, law)
+    elif starts:
+        start = start or find_start(objective, settings.init, settings.seed, policy.least_alpha)
+        theta, law = start.theta, policy.start(objective, start.theta, start.scale)
+    return objective, strength, part, start if starts else None, theta, law
 
 
 def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
@@ -105,25 +140,50 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
         return None
     size = int(min(max(5000, 60 * q, n / 40), n / 20))
     part = rows.take(spread_index(n, size, np.random.default_rng(settings.seed)))
+    strength = None if settings.strength is None else settings.strength * size / n
     solver = "auto" if rows.design is None or rows.design.has_matrix else settings.solver
-    coarse = settings._replace(solver=solver, max_iter=50, tol=_PART_TOL, strength=settings.strength * size / n)
+    coarse = settings._replace(solver=solver, max_iter=50, tol=_PART_TOL, strength=strength)
     return replace(_fit(part, policy, coarse, None, _silent), objective=None)  # whose rows would take memory
 
 
-def _objective(rows: Rows, policy, strength: float, part: FitResult | None) -> Objective:
+def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool, _like=None):
+    """The same with an exact kernel; the part is a rough fit with a few landmarks, whose weights and law are kept."""
+    part, strength, theta, bends = None, settings.strength, None, np.ones(len(rows))
+    if starts or strength is None:
+        few = rows.on_landmarks(_LANDMARKS, np.random.default_rng(settings.seed))
+        coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL)
+        part = _fit(few, policy, coarse, None, _silent)
+        strength = max(part.strength, rows.least_strength)
+    working = strength * rows.frame.noise_unit**2
+    if part is not None and starts:
+        theta = weighted_ridge(rows, working, part.point.weights)
+        bends = row_terms(rows.residuals(theta), part.point.law.of_rows(), vector.CURVATURE)
+    objective = dual_objective(rows, working, bends, policy.learns)
+    law = None
+    if part is not None and starts:
+        if policy.learns:
+            law = part.point.law
+            law = policy.widened(objective, law) if law.share == 0.0 else law
+        else:
+            law = policy.start(objective, theta, rows.m_scale(theta, objective.n_coefs))
+    return objective, strength, part, None, theta, law
+
+
+def _objective(rows: Rows, policy, strength: float, part: FitResult | None, flexible: bool) -> Objective:
     """The objective with its degrees of freedom: full rank in a part of the rows is full rank in all."""
     penalty = rows.frame.penalty(strength)
     total = rows.total_weight
-    if part is not None and strength == 0.0 and part.inverse.rank == len(penalty):
+    if part is not None and part.inverse is not None and strength == 0.0 and part.inverse.rank == len(penalty):
         determined = inverse = part.inverse.scaled(part.total / total)
         dof = total - len(penalty)
     else:
         gram = rows.gram()
         inverse = scaling_of(gram, penalty)
-        determined = scaling_of(gram, np.zeros_like(penalty)) if penalty.any() else inverse
+        determined = scaling_of(gram, np.zeros_like(penalty)) if penalty.any() and not flexible else inverse
         dof = residual_dof(total, gram, penalty) if penalty.any() else total - inverse.rank
     amplification = float(np.sqrt(max(total * determined.variances.max(initial=0.0), 1.0)))
-    return Objective(rows, penalty, inverse, amplification, total, dof if dof > 1e-9 * total else 0.0, policy.learns)
+    dof = dof if dof > 1e-9 * total else 0.0
+    return Objective(rows, penalty, inverse, amplification, total, dof, policy.learns, flexible)
 
 
 def _silent(iteration: int, record: Record, dof: float) -> None:
@@ -167,7 +227,7 @@ def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: in
         report(len(history) - 1, history[-1], objective.dof)
         if not (np.isfinite(history[-1].objective) and np.isfinite(history[-1].gradient)):
             return point, history, StopReason.OVERFLOW
-        reason = _stop(history, tol, rounding, typical)
+        reason = _stop(history, tol, rounding * (typical + objective.size(point.theta)))
         if reason is not None:
             return point, history, reason
         if len(history) > max_iter:
@@ -184,10 +244,10 @@ def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: in
 
 def _record(objective: Objective, policy, point: Point) -> Record:
     gradient = max(objective.coef_gradient(point), policy.gradient(objective, point.sums.scalars, point.law))
-    return Record(objective.value(point), point.law, gradient, point.theta)
+    return Record(objective.value(point), point.law, gradient, objective.recorded(point.theta))
 
 
-def _stop(history: list[Record], tol: float, rounding: float, typical: float) -> StopReason | None:
+def _stop(history: list[Record], tol: float, rounding: float) -> StopReason | None:
     """Whether the gradient is small, and with it the way still to go, at the rate at which the last step shrank it."""
     last = history[-1]
     if last.gradient <= tol:
@@ -198,6 +258,6 @@ def _stop(history: list[Record], tol: float, rounding: float, typical: float) ->
         if last.gradient * move <= tol * (before.gradient - last.gradient):
             return StopReason.GRADIENT
     # residuals carry rounding errors of a few ulps of y' and of the fit: in units of c that is the best gradient
-    if last.gradient <= rounding * (typical + float(np.abs(last.theta).sum())) / last.law.c:
+    if last.gradient <= rounding / last.law.c:
         return StopReason.PRECISION
     return None

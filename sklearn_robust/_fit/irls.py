@@ -9,7 +9,6 @@ halved until line 1 falls enough. Steps that shrink slowly by a steady rate are 
 import numpy as np
 
 from sklearn_robust._fit.objective import Objective, Point
-from sklearn_robust._fit.ridge import solver_of
 from sklearn_robust._rows import cpu
 
 _MAX_HALVINGS = 40
@@ -33,8 +32,7 @@ class IRLS:
 
     def coefficients(self, objective: Objective, point: Point) -> np.ndarray:
         """The next coefficients (q,), from a point with its gram."""
-        inverse = solver_of(point.sums.gram, objective.penalty)
-        step = -(inverse @ point.gradient)
+        step = -(objective.weighted_inverse(point) @ point.gradient)
         last, self._last = self._last, step
         rate = float(last @ step / (last @ last)) if last is not None and last.any() else 0.0
         if rate > _SLOW:

@@ -9,7 +9,6 @@ from collections import deque
 import numpy as np
 
 from sklearn_robust._fit.objective import Objective, Point
-from sklearn_robust._fit.ridge import Diagonal, Inverse
 from sklearn_robust._rows import cpu
 
 _MEMORY = 20
@@ -34,11 +33,12 @@ class LBFGS:
     def _coefficients(self, objective: Objective, point: Point) -> np.ndarray:
         # in units of c, where the Hessian is near X'X: pairs stay comparable while c moves
         gradient = point.gradient
-        direction = -self._apply(objective.inverse, gradient)
+        image = objective.inverse @ gradient
+        direction = -self._apply(image, gradient)
         slope = float(direction @ gradient)
         if slope >= 0.0:
             self._pairs.clear()
-            direction = -(objective.inverse @ gradient)
+            direction = -image
             slope = float(direction @ gradient)
         length = 1.0
         noise = objective.noise(point.line1)
@@ -50,7 +50,7 @@ class LBFGS:
                 length, trial = self._lengthened(objective, point, direction, slope, length, trial)
                 move, change = length * direction, trial.gradient - gradient
                 if move @ change > 1e-10 * abs(length * slope):
-                    self._pairs.append((move, change))
+                    self._pairs.append((move, change, objective.inverse @ trial.gradient - image))
                 return trial.theta
             length *= 0.5
         self._pairs.clear()
@@ -67,17 +67,19 @@ class LBFGS:
             length, trial = 2.0 * length, further
         return length, trial
 
-    def _apply(self, inverse: Inverse | Diagonal, gradient) -> np.ndarray:
-        direction = gradient.copy()
+    def _apply(self, image, gradient) -> np.ndarray:
+        """The inverse Hessian times a gradient; ``image`` is H_0 times it but for gamma, as kept of each change."""
+        gradient, image = gradient.copy(), image.copy()
         steps = []
-        for move, change in reversed(self._pairs):
-            step = (move @ direction) / (move @ change)
-            direction -= step * change
+        for move, change, changed_image in reversed(self._pairs):
+            step = (move @ gradient) / (move @ change)
+            gradient -= step * change
+            image -= step * changed_image
             steps.append(step)
-        direction = inverse @ direction
+        direction = image
         if self._pairs:
-            move, change = self._pairs[-1]
-            direction *= (move @ change) / (change @ (inverse @ change))
-        for (move, change), step in zip(self._pairs, reversed(steps), strict=True):
+            move, change, changed_image = self._pairs[-1]
+            direction *= (move @ change) / (change @ changed_image)
+        for (move, change, _), step in zip(self._pairs, reversed(steps), strict=True):
             direction += (step - (change @ direction) / (move @ change)) * move
         return direction

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_robust._fit.ridge import Diagonal, Inverse
+from sklearn_robust._fit.ridge import ConjugateGradients, Diagonal, Inverse, solver_of
 from sklearn_robust._loss import log_partition as partition
 from sklearn_robust._loss.tails import isf
 from sklearn_robust._rows.blocks import RowLaw, Rows
@@ -86,7 +86,7 @@ class Objective:
     ``inverse`` is (X'SX + P)^-1, estimated from a part of the rows where they are many: a scaling, not a statistic. Of
     a gram that is no matrix it is the diagonal's.
     ``amplification`` says how much larger a coefficient may move than its gradient, where columns nearly depend on each
-    other.
+    other. ``flexible`` tells whether columns are features of a kernel.
     """
 
     rows: Rows
@@ -96,6 +96,7 @@ class Objective:
     total: float
     dof: float
     learns: bool
+    flexible: bool = False
 
     @cached_property
     def penalised(self) -> bool:
@@ -150,6 +151,18 @@ class Objective:
         """The largest entry of the gradient in theta per unit weight, plain and with independent columns."""
         plain = float(np.abs(point.gradient).max(initial=0.0)) / self.total
         return max(plain, float(np.abs(self.inverse @ point.gradient).max(initial=0.0)))
+
+    def weighted_inverse(self, point: Point) -> Inverse | ConjugateGradients:
+        """(X'WX + P)^-1 at a point with its gram of the weights W."""
+        return solver_of(point.sums.gram, self.penalty)
+
+    def recorded(self, theta) -> np.ndarray:
+        """What a history keeps of coefficients."""
+        return theta
+
+    def size(self, theta) -> float:
+        """How large the terms are whose rounding a residual carries."""
+        return float(np.abs(theta).sum())
 
     def line2(self, residuals, laws: list[Law]) -> tuple[np.ndarray, np.ndarray]:
         """Sums over known residuals (n,) at each of k laws: scalars (k, 11), and line 2 (k,)."""

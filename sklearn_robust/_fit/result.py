@@ -42,9 +42,10 @@ class Record(NamedTuple):
 class FitResult:
     """The last point, how it was reached, S, S - d, and (X'SX + P)^-1 (of a part of the rows, where they are many).
 
-    ``objective`` is what was lowered; another target of the same X takes all but its rows from it. None for a part.
-    ``ruled`` tells whether outliers of high leverage seem to have drawn the fit away from its start; the sandwich is
-    what inference needs, None for a part and for a sparse X.
+    ``objective`` is what was lowered; another target of the same X takes all but its rows from it. Neither it nor the
+    inverse is kept of a kernel, the objective not of a part.
+    ``ruled`` tells whether outliers of high leverage seem to have drawn the fit away from its start; ``strength`` is
+    that of the penalty, given or chosen; the sandwich is what inference needs, of a dense X and its columns alone.
     """
 
     point: Point
@@ -52,8 +53,9 @@ class FitResult:
     stop_reason: StopReason
     total: float
     dof: float
-    inverse: Inverse | Diagonal
+    inverse: Inverse | Diagonal | None
     ruled: bool
+    strength: float
     objective: Objective | None
     sandwich: Sandwich | None = None
 

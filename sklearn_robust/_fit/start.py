@@ -216,7 +216,7 @@ def _draw(rng, weights, size) -> np.ndarray:
 
 def is_rounding(objective: Objective, start: Start) -> bool:
     """Whether the scale of a start is a rounding error: it passes through most rows."""
-    return bool(start.scale <= 64 * _EPS * (objective.rows.frame.typical + float(np.abs(start.theta).sum())))
+    return bool(start.scale <= 64 * _EPS * (objective.rows.frame.typical + objective.size(start.theta)))
 
 
 def too_wide_for_subsets(rows: Rows) -> bool:
@@ -226,7 +226,7 @@ def too_wide_for_subsets(rows: Rows) -> bool:
 
 def lad(objective: Objective, plain: Start) -> Start:
     """Least absolute deviations, as Charbonnier's loss (alpha = 1) with ever smaller c."""
-    return _annealed(objective, plain, [(1.0, 10.0**-k) for k in range(4)])
+    return annealed(objective, plain, [(1.0, 10.0**-k) for k in range(4)])
 
 
 def gnc(objective: Objective, plain: Start, alpha: float) -> Start:
@@ -235,10 +235,10 @@ def gnc(objective: Objective, plain: Start, alpha: float) -> Start:
     H. Yang et al., IEEE Robotics and Automation Letters 5, 2020; J. T. Barron, CVPR 2019, section 3.2.
     """
     shapes = [shape for shape in (1.5, 1.0, 0.5, 0.0, -1.0, -2.0, -4.0, -16.0) if shape > alpha]
-    return _annealed(objective, plain, [(shape, 1.0 / NORMAL_QUARTILE) for shape in (*shapes, alpha)])
+    return annealed(objective, plain, [(shape, 1.0 / NORMAL_QUARTILE) for shape in (*shapes, alpha)])
 
 
-def _annealed(objective: Objective, start: Start, stages) -> Start:
+def annealed(objective: Objective, start: Start, stages) -> Start:
     """Steps of IRLS under one loss after the other: stages of (alpha, c as a multiple of the robust scale)."""
     theta, scale = start.theta, start.scale
     for alpha, factor in stages:

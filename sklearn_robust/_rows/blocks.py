@@ -4,19 +4,20 @@ Partial sums are added in the order of the chunks, so the number of threads does
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from sklearn_robust._rows import cpu
+from sklearn_robust._rows import cpu, vector
 from sklearn_robust._rows.design import Gram, SparseDesign
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.subsets import clean_scale, m_scale
 from sklearn_robust._rows.sums import N_CROSS, N_SCALARS, Sums
-from sklearn_robust._rows.threads import run_all
+from sklearn_robust._rows.threads import run_all, serial_blas
 
 # Entries of X and rows in a chunk, at most.
 CHUNK_ENTRIES, CHUNK_ROWS = 2**19, 2**16
@@ -41,8 +42,13 @@ def clean_probability(residuals, law: RowLaw) -> np.ndarray:
     """The probability (n,) that rows with these residuals (n,), in units of the law, are no outliers."""
     if law.tail == -np.inf:
         return np.ones(len(residuals))
+    return row_terms(residuals, law, vector.CLEAN)
+
+
+def row_terms(residuals, law: RowLaw, row: int) -> np.ndarray:
+    """A term of ``vector`` (n,) at known residuals (n,): WEIGHT, CLEAN (with a background) or CURVATURE."""
     out = np.array(residuals, dtype=float)
-    cpu.row_weights(law.alpha, law.c, law.tail, 0, len(out), True, out)
+    cpu.row_terms(law.alpha, law.c, law.tail, 0, len(out), row, out)
     return out
 
 
@@ -50,11 +56,12 @@ def clean_probability(residuals, law: RowLaw) -> np.ndarray:
 class Rows:
     """X (n, p), y (n,), sample weights and noise scales (n,) or empty for ones, and the frame they are seen in.
 
-    X is an array, or in compressed sparse rows. A sparse X is read for residuals and for sums of its rows alone: what
-    the loss makes of residuals is a pass over rows that have no columns.
+    X is an array, or in compressed sparse rows, or ``Features``, whose rows are made for each chunk when it is read. A
+    sparse X is read for residuals and for sums of its rows alone: what the loss makes of residuals is a pass over rows
+    that have no columns.
     """
 
-    X: np.ndarray | sparse.csr_array
+    X: Any
     y: np.ndarray
     weights: np.ndarray
     noise: np.ndarray
@@ -96,14 +103,20 @@ class Rows:
         inv_scale = 1.0 / frame.scale
 
         def task(first, last, scalars, score, cross, gram):
+            X, y, weights, noise, result = self.X, self.y, self.weights, self.noise, out
+            if not isinstance(X, np.ndarray):
+                part = slice(first, last)
+                X, y, weights, noise, result = X[part], y[part], weights[part], noise[part], out[part]
+                first, last = 0, last - first
             cpu.sweep(
-                self.X, self.y, self.weights, self.noise, frame.center, inv_scale, frame.y_center,
-                1.0 / frame.y_scale, theta, *law, want, learn_shape, first, last, out,
+                X, y, weights, noise, frame.center, inv_scale, frame.y_center,
+                1.0 / frame.y_scale, theta, *law, want, learn_shape, first, last, result,
                 scalars, score, cross, gram,
             )  # fmt: skip
 
         extra = {cpu.RESIDUALS: -theta.size, cpu.MEAT: N_CROSS}
-        return self._map_sum(task, theta.size + extra.get(want, 0))
+        with nullcontext() if isinstance(self.X, np.ndarray) else serial_blas():
+            return self._map_sum(task, theta.size + extra.get(want, 0))
 
     def sweep(self, theta, law: RowLaw, want: int, learn_shape: bool = False) -> tuple[Sums, np.ndarray]:
         """One pass over X, at coefficients theta (q,) in working units: the sums, and the loss's weights (n,)."""
@@ -129,7 +142,7 @@ class Rows:
             gram = design.gram(per_row * weights * inverse_noise)
         elif want == cpu.HESSIAN:
             terms = np.empty((4, len(self)))
-            self._map(lambda _, first, last: cpu.row_terms(residuals, *law, learn_shape, first, last, terms))
+            self._map(lambda _, first, last: cpu.hessian_terms(residuals, *law, learn_shape, first, last, terms))
             gram = design.gram(per_row * terms[0] * inverse_noise)
             cross = np.stack([design.adjoint(per_row * line) for line in terms[1:]])
         return Sums(sums.scalars, score, cross, gram), weights
@@ -163,7 +176,7 @@ class Rows:
     def loss_weights(self, theta, law: RowLaw) -> np.ndarray:
         """The weight of the loss at each row (n,)."""
         out = self.residuals(theta)
-        self._map(lambda chunk, first, last: cpu.row_weights(law.alpha, law.c, law.tail, first, last, False, out))
+        self._map(lambda chunk, first, last: cpu.row_terms(law.alpha, law.c, law.tail, first, last, vector.WEIGHT, out))
         return out
 
     def m_scale(self, theta, n_coefs: float) -> float:
@@ -202,7 +215,7 @@ class Rows:
 
     def of_target(self, y) -> "Rows":
         """The same rows with another y (n,)."""
-        return Rows(self.X, y, self.weights, self.noise, self.frame.of_target(y, self.weights))
+        return replace(self, y=y, frame=self.frame.of_target(y, self.weights))
 
     def dense(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The columns of the design (q, n) with its intercept, y and sample weights (n,), in working units: a copy."""
@@ -210,7 +223,7 @@ class Rows:
         intercept = int(frame.fit_intercept)
         columns = np.empty((frame.n_coefs, len(self)))
         columns[:intercept] = 1.0
-        X = self.X.toarray() if self.design is not None else self.X  # type: ignore[union-attr]
+        X = self.X.toarray() if self.design is not None else self.X
         np.divide((X - frame.center).T, frame.scale[:, None], out=columns[intercept:])
         y = (self.y - frame.y_center) / frame.y_scale
         if self.noise.size:

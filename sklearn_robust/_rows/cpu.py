@@ -269,7 +269,7 @@ def residual_sums(residuals, weights, alpha, c, tail, slope, curve, knee, learn_
 
 
 @jit
-def row_terms(residuals, alpha, c, tail, slope, curve, knee, learn_shape, first, last, out):
+def hessian_terms(residuals, alpha, c, tail, slope, curve, knee, learn_shape, first, last, out):
     """What a Hessian needs of known residuals, into ``out`` (4, n): g of the gram and of the three cross terms."""
     terms = np.empty((vector.N_BUFFERS, BLOCK))
     u = np.empty(BLOCK)
@@ -289,8 +289,8 @@ def row_terms(residuals, alpha, c, tail, slope, curve, knee, learn_shape, first,
 
 
 @jit
-def row_weights(alpha, c, tail, first, last, clean, out):
-    """Residuals in ``out`` become the weights of the loss, or for ``clean`` the probabilities of being a clean row."""
+def row_terms(alpha, c, tail, first, last, row, out):
+    """Residuals in ``out`` become one of the terms of ``vector``: WEIGHT, CLEAN (with a background) or CURVATURE."""
     terms = np.empty((vector.N_BUFFERS, _LONG_BLOCK))
     u = np.empty(_LONG_BLOCK)
     inv_c = 1.0 / c
@@ -301,8 +301,9 @@ def row_weights(alpha, c, tail, first, last, clean, out):
         if tail > -np.inf:
             vector.fill_terms(u, m, alpha, False, terms)
             vector.mix(u, m, tail, 0.0, 0.0, np.inf, terms)
-        else:
+        elif row == vector.WEIGHT:
             vector.fill_weights(u, m, alpha, terms)
-        row = vector.CLEAN if clean else vector.WEIGHT
+        else:
+            vector.fill_terms(u, m, alpha, False, terms)
         for i in range(m):
             out[start + i] = terms[row, i]

@@ -3,6 +3,7 @@
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 
@@ -14,6 +15,7 @@ _inside = threading.local()
 def _forget_pool() -> None:
     global _pool, _lock
     _pool, _lock = None, threading.Lock()
+    _blas.update(users=0, limit=None)
 
 
 if hasattr(os, "register_at_fork"):
@@ -26,6 +28,27 @@ def _executor() -> ThreadPoolExecutor:
         if _pool is None:
             _pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sklearn_robust")
         return _pool
+
+
+_blas = {"users": 0, "limit": None}
+
+
+@contextmanager
+def serial_blas():
+    """One thread for each call of a BLAS, as where the pool calls it: more would wait for each other."""
+    from threadpoolctl import threadpool_limits
+
+    with _lock:
+        _blas["users"] += 1
+        if _blas["users"] == 1:
+            _blas["limit"] = threadpool_limits(1, user_api="blas")
+    try:
+        yield
+    finally:
+        with _lock:
+            _blas["users"] -= 1
+            if _blas["users"] == 0:
+                _blas["limit"].restore_original_limits()
 
 
 def run_all(task, n_parts: int) -> None:

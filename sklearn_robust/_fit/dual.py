@@ -1,0 +1,205 @@
+"""Weighted ridge by its kernel, and what the solvers see of a fit with an exact kernel.
+
+f = K a + b minimises Σ ω (y - f)² + λ a'K a, ω the weights, where
+
+    (λ I + D K D) u = D (y - b),    a = D u,    D = Ω^½,    Σ a = 0
+
+so a row of weight zero has a = 0 and does no harm. b is not penalised; without it the last equation falls away.
+
+Coefficients come as theta = (b, K a, a), gradients as (slope in b, λ a - ω r, 0): the slope along a direction is their
+scalar product then, and steps are sums of either kind, as if theta were coefficients of columns.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
+
+from sklearn_robust._fit.irls import IRLS
+from sklearn_robust._fit.objective import Law, Objective, Point
+from sklearn_robust._rows import cpu, vector
+from sklearn_robust._rows.blocks import row_terms
+from sklearn_robust._rows.frame import NONE
+from sklearn_robust._rows.kernels import KernelRows
+from sklearn_robust._rows.sums import Sums
+
+_MAX_HALVINGS = 10
+# The loss of rows that bends less, or to the other side, may bend more on the way: steps are scaled as if it bent so.
+_LEAST_BEND = 0.1
+_EVEN, _WELL_CONDITIONED = 1e-3, 1e-7
+_NEGATIVE = 1e-6
+
+
+class NotPositive(ValueError):
+    """The kernel matrix has directions below zero."""
+
+
+class DualInverse:
+    """The inverse of the Hessian of weighted ridge, as a Cholesky factor of B = λ I + D K D; ``aim`` is B^-1 D 1."""
+
+    def __init__(self, rows: KernelRows, strength: float, omega):
+        root = np.sqrt(omega)
+        matrix = rows.X * root
+        matrix *= root[:, None]
+        matrix.ravel()[:: len(root) + 1] += strength
+        factor, info = dpotrf(matrix.T, lower=1, overwrite_a=1)
+        if info != 0:
+            raise NotPositive
+        self.kernel, self.strength, self.intercept = rows.X, strength, rows.frame.fit_intercept
+        self.root, self.factor = root, factor
+        largest = len(root) * float((rows.X.diagonal() * omega).max())
+        self.even = bool(omega.min() > _EVEN * omega.max() and strength > _WELL_CONDITIONED * largest)
+        self.aim = dpotrs(factor, root, lower=1)[0] if self.intercept else np.zeros(len(root))
+        self._gradient = self._product = np.zeros(0)
+
+    @property
+    def rank(self) -> int:
+        """The number of determined directions: all."""
+        return len(self.root)
+
+    def residual_dof(self) -> float:
+        """The trace of y -> y - f at these weights."""
+        inverse = dtrtri(self.factor, lower=1)[0].T
+        trace = float(np.vdot(inverse, inverse))
+        if self.intercept:
+            trace -= float(self.aim @ self.aim) / float(self.root @ self.aim)
+        return self.strength * trace
+
+    def __matmul__(self, gradient) -> np.ndarray:
+        """The direction (1 + 2 n,) whose product with the Hessian is a gradient (1 + 2 n,)."""
+        if np.array_equal(gradient, self._gradient):  # the test for the end asks for it before the next step does
+            return self._product
+        n = len(self.root)
+        right = gradient[1 : 1 + n]
+        image = self.root * (self.kernel @ right)
+        change = right - self.root * dpotrs(self.factor, image, lower=1)[0]
+        out = np.zeros(1 + 2 * n)
+        if self.intercept:
+            out[0] = (gradient[0] - self.aim @ image) / (self.strength * float(self.root @ self.aim))
+            change -= (self.strength * out[0]) * (self.root * self.aim)
+        out[1 + n :] = change / self.strength
+        if self.even:  # λ a + Ω (K a + b) is the gradient: this gives K a without another product
+            out[1 : 1 + n] = (right - change) / self.root**2 - out[0]
+        else:
+            out[1 : 1 + n] = self.kernel @ out[1 + n :]
+        self._gradient, self._product = gradient, out
+        return out
+
+
+@dataclass(frozen=True)
+class DualObjective(Objective):
+    """The objective of a fit with an exact kernel; ``penalty`` holds the one strength λ."""
+
+    rows: KernelRows
+    inverse: DualInverse  # type: ignore[assignment]
+
+    @property
+    def strength(self) -> float:
+        """λ, in working units."""
+        return float(self.penalty[0])
+
+    def ridge(self, theta, law: Law) -> float:
+        """The penalty of line 1."""
+        fitted, dual = np.split(theta[1:], 2)
+        penalty = 0.5 * self.strength * float((fitted / law.c) @ (dual / law.c))
+        return np.inf if penalty < -_NEGATIVE * self.total else max(penalty, 0.0)  # K a and a no longer agree
+
+    def at(self, theta, law: Law, want: int) -> Point:
+        """Sums and gradient; theta brings its K a."""
+        rows, n = self.rows, len(self.rows)
+        residuals = rows.residuals(theta)
+        scalars = rows.residual_sums(residuals, [law.of_rows()], self.learns)[0]
+        sums = Sums(scalars, NONE, NONE, NONE)
+        weights = row_terms(residuals, law.of_rows(), vector.WEIGHT)
+        pulls = rows.levers * weights * (residuals / law.c)
+        gradient = np.zeros(1 + 2 * n)
+        if rows.frame.fit_intercept:
+            gradient[0] = -pulls.sum()
+        gradient[1 : 1 + n] = self.strength * theta[1 + n :] / law.c - pulls
+        return Point(theta, law, want, sums, weights, sums.loss + self.ridge(theta, law), gradient)
+
+    def coef_gradient(self, point: Point) -> float:
+        """How far f still has to go at any row, in units of c, and the slope in b per unit weight."""
+        n = len(self.rows)
+        move = self.inverse @ point.gradient
+        return max(float(np.abs(move[0] + move[1 : 1 + n]).max()), abs(float(point.gradient[0])) / self.total)
+
+    def weighted_inverse(self, point: Point) -> DualInverse:  # type: ignore[override]
+        """Of ridge with the weights of a point."""
+        return DualInverse(self.rows, self.strength, self.rows.precisions * point.weights)
+
+    def newton_direction(self, point: Point) -> np.ndarray | None:
+        """Minus the inverse Hessian times the gradient, where that points downhill."""
+        rows, n = self.rows, len(self.rows)
+        curvatures = row_terms(rows.residuals(point.theta), point.law.of_rows(), vector.CURVATURE)
+        omega = rows.precisions * curvatures
+        matrix = rows.X * omega[:, None]
+        matrix.ravel()[:: n + 1] += self.strength
+        right = point.gradient[1 : 1 + n]
+        solved = np.linalg.solve(matrix, np.column_stack((right, omega)))
+        out = np.zeros(1 + 2 * n)
+        change = solved[:, 0]
+        if rows.frame.fit_intercept:
+            rest = (right.sum() - point.gradient[0]) / self.strength
+            out[0] = (change.sum() - rest) / solved[:, 1].sum()
+            change = change - out[0] * solved[:, 1]
+        out[1 + n :] = -change
+        out[0] = -out[0]
+        out[1 : 1 + n] = rows.X @ out[1 + n :]
+        return out if np.isfinite(out).all() and out @ point.gradient < 0.0 else None
+
+    def recorded(self, theta) -> np.ndarray:
+        """What a history keeps: (b, K a)."""
+        return theta[: 1 + len(self.rows)]
+
+    def size(self, theta) -> float:
+        """How large the terms are whose rounding a residual carries."""
+        n = len(self.rows)
+        largest = float(np.abs(self.rows.X.diagonal()).max())
+        return float(abs(theta[0]) + np.abs(theta[1 : 1 + n]).max() + largest * np.linalg.norm(theta[1 + n :]))
+
+
+class DualNewton:
+    """Newton's step in f, then the next law; a step of IRLS where J is not convex."""
+
+    wants = cpu.SCORE
+
+    def step(self, objective: DualObjective, policy, point: Point) -> Point:
+        """The next coefficients, then the next law."""
+        theta = self._coefficients(objective, point)
+        return objective.at(theta, policy.step(objective, theta, point.law), self.wants)
+
+    def _coefficients(self, objective: DualObjective, point: Point) -> np.ndarray:
+        direction = objective.newton_direction(point)
+        noise = objective.noise(point.line1)
+        if direction is None:
+            return IRLS().coefficients(objective, point)
+        length = 1.0
+        for _ in range(_MAX_HALVINGS):
+            theta = point.theta + length * point.law.c * direction
+            if objective.at(theta, point.law, cpu.SCORE).line1 <= point.line1 + noise:
+                return theta
+            length *= 0.5
+        return IRLS().coefficients(objective, point)
+
+
+def dual_objective(rows: KernelRows, strength: float, bends, learns: bool) -> DualObjective:
+    """The objective at a strength in working units; curvatures (n,) of the loss, near those of the end, scale steps."""
+    total = rows.total_weight
+    inverse = DualInverse(rows, strength, rows.precisions)
+    dof = total - len(rows) + inverse.residual_dof()
+    if (bends != 1.0).any():
+        inverse = DualInverse(rows, strength, rows.precisions * np.maximum(bends, _LEAST_BEND))
+    return DualObjective(
+        rows, np.array([strength]), inverse, 1.0, total, dof if dof > 1e-9 * total else 0.0, learns, True
+    )
+
+
+def weighted_ridge(rows: KernelRows, strength: float, weights) -> np.ndarray:
+    """Coefficients (1 + 2 n,) of ridge with weights (n,) of the loss, at a strength in working units."""
+    n = len(rows)
+    omega = rows.precisions * weights
+    gradient = np.zeros(1 + 2 * n)
+    gradient[1 : 1 + n] = omega * rows.working_y
+    gradient[0] = gradient[1:].sum() if rows.frame.fit_intercept else 0.0
+    return DualInverse(rows, strength, omega) @ gradient

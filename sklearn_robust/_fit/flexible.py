@@ -1,0 +1,171 @@
+"""Where a model of kernels begins, and how strong its penalty is.
+
+A model that can follow single rows hides its outliers: least squares passes close to them, and so would any start from
+there. So the start is rigid, with a penalty that leaves one degree of freedom to many rows, where outliers show. From
+there the penalty falls to the wanted one by factors of ten, and the weights of the rows go with it.
+
+The penalty ``"auto"`` maximises the marginal likelihood of f ~ b + Gaussian process of covariance (c² / λ) k, at the
+robust weights ω of the rows and profiled over c, b with a flat prior; it minimises over λ
+
+    (N - 1) log q(λ) + Σ_j log(1 + e_j / λ),    q(λ) = min_f [Σ ω (y - f)² + λ a'K a]
+
+e_j the eigenvalues of the centred gram of the features with weights ω, N the number of different rows believed.
+C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning, 2006, sections 2.7 and 5.4.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigh
+
+from sklearn_robust._fit.irls import IRLS
+from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point
+from sklearn_robust._fit.ridge import Inverse
+from sklearn_robust._fit.start import Start, annealed, ols, spread_index
+from sklearn_robust._rows import cpu
+from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.frame import median
+from sklearn_robust._rows.sums import SCALE
+
+# Rows for each degree of freedom at the rigid start.
+_RIGIDITY = 8.0
+_FALL, _SAME = 10.0, 0.1
+_MAX_STAGES, _STEPS = 14, 4
+_MIN_ROWS, _ROWS_A_COLUMN = 2000, 8
+_STRENGTHS = np.logspace(-8.0, 4.0, 193)  # in units of the largest eigenvalue
+# Losses of (alpha, c over the robust scale) on the way to a rigid fit; the last goes on to the wanted penalty.
+_WAYS = {
+    "gnc": [(1.0, 1.0 / NORMAL_QUARTILE), (0.0, 1.0 / NORMAL_QUARTILE), (-2.0, 1.0 / NORMAL_QUARTILE)],
+    "lad": [(1.0, 1.0), (1.0, 0.1)],
+}
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Eigenvalues (r,) of a centred weighted gram, what they share of y (r,), Σ ω y², N, and whether b is there."""
+
+    values: np.ndarray
+    shares: np.ndarray
+    squares: float
+    count: float
+    intercept: bool
+
+    @classmethod
+    def of(cls, objective: Objective, point: Point) -> "Spectrum":
+        """At a point with its gram, in raw units of the features."""
+        rows, frame = objective.rows, objective.rows.frame
+        gram, theta, c = point.sums.gram, point.theta, point.law.c
+        score = c * point.sums.score
+        right = gram @ theta + score
+        squares = float(theta @ (right + score)) + c * (c * float(point.sums.scalars[SCALE]))
+        if frame.fit_intercept:
+            lever = gram[0] / gram[0, 0]
+            squares -= lever[0] * right[0] ** 2 / gram[0, 0]
+            right = (right - lever * right[0])[1:]
+            gram = (gram - np.outer(lever, gram[0]))[1:, 1:]
+        scale = np.where(np.isfinite(frame.scale), frame.scale, 0.0)
+        values, vectors = eigh(gram * scale * scale[:, None])
+        weights = point.weights
+        typical = median(weights, rows.weights)
+        counted = np.minimum(weights / typical, 1.0) if typical > 0.0 else np.ones(len(rows))
+        sizes = rows.all_weights
+        count = _n_draws(rows) * float(sizes @ counted / sizes.sum())
+        shares = (vectors.T @ (right * scale)) ** 2
+        return cls(np.maximum(values, 0.0), shares, max(squares, 0.0), count, frame.fit_intercept)
+
+    def dof(self, strengths) -> np.ndarray:
+        """The degrees of freedom d at strengths (k,)."""
+        strengths = np.asarray(strengths)[..., None]
+        return self.intercept + (self.values / (self.values + strengths)).sum(axis=-1)
+
+    @property
+    def strengths(self) -> np.ndarray:
+        """Where to look for one."""
+        return _STRENGTHS * (self.values.max() or 1.0)
+
+    def likeliest(self) -> float:
+        """The strength of largest marginal likelihood."""
+        strengths = self.strengths
+        left = np.maximum(self.squares - (self.shares / (self.values + strengths[:, None])).sum(axis=1), 0.0)
+        left = np.maximum(left, 1e-14 * max(self.squares, 1e-300))
+        costs = (self.count - self.intercept) * np.log(left)
+        costs += np.log1p(self.values / strengths[:, None]).sum(axis=1)
+        best = int(np.argmin(costs))
+        if not 0 < best < len(costs) - 1:
+            return float(strengths[best])
+        before, here, after = costs[best - 1 : best + 2]
+        bend = before - 2.0 * here + after
+        shift = 0.5 * (before - after) / bend if bend > 0.0 else 0.0
+        return float(strengths[best] * (strengths[1] / strengths[0]) ** shift)
+
+    def rigid(self, total: float) -> float:
+        """The likeliest strength, or one that leaves so few degrees of freedom that outliers show.
+
+        Outliers make the likeliest strength larger, as all noise does.
+        """
+        strengths = self.strengths
+        few = self.dof(strengths) <= max(total / _RIGIDITY, self.intercept + 1.0)
+        return max(float(strengths[np.argmax(few)]) if few.any() else float(strengths[-1]), self.likeliest())
+
+
+def _n_draws(rows: Rows) -> int:
+    """How many draws of the noise there are: a row twice, or of weight 2, is one, since both draws gave the same."""
+    place = rows.X.sum(axis=1)
+    order = np.lexsort((place, rows.y))
+    apart = np.diff(place[order]) > 1e-9 * np.abs(place).max(initial=0.0)
+    return 1 + int((apart | (np.diff(rows.y[order]) != 0.0)).sum())
+
+
+def flexible_start(rows: Rows, strength: float | None, init: str, seed: int) -> tuple[float, Start]:
+    """The strength, chosen for None, and the start of rows of features that ``init`` names."""
+    n, unit = len(rows), rows.frame.noise_unit**2
+    given = None if strength is None else strength * unit
+    size = max(_MIN_ROWS, _ROWS_A_COLUMN * rows.frame.n_coefs)
+    some = rows.take(spread_index(n, size, np.random.default_rng(seed))) if n > size else rows
+    share = len(some) / n  # with so many of the rows, this part of the penalty gives the same fit
+    gram, none = some.gram(), np.zeros(some.frame.n_coefs)
+
+    def objective_at(strength: float) -> Objective:
+        penalty = some.frame.penalty(strength / unit)
+        inverse = Inverse.of(gram, penalty)
+        total = some.total_weight
+        return Objective(some, penalty, inverse, 1.0, total, total - float(plain.dof(strength)), False)
+
+    first = Objective(some, none, Inverse.of(gram, none), 1.0, some.total_weight, 0.0, False)
+    plain = Spectrum.of(first, first.at(none, Law(2.0, 1.0), cpu.GRAM))
+    wanted = None if given is None else share * given
+    found, start = _fallen(objective_at, plain, wanted, _WAYS["lad" if init == "lad" else "gnc"])
+    if init == "ols":
+        start = ols(objective_at(found))
+    final = found if given is None else given
+    if some is not rows:
+        start = Start(start.theta, rows.m_scale(start.theta, float(plain.dof(share * final))))
+    return final / unit, start
+
+
+def _fallen(objective_at, plain: Spectrum, given: float | None, way) -> tuple[float, Start]:
+    """From a rigid fit to the given strength, or to the likeliest."""
+    now = max(plain.rigid(objective_at(1.0).total), given or 0.0)
+    objective = objective_at(now)
+    start = annealed(objective, ols(objective), way)
+    alpha, factor = way[-1]
+    for _ in range(_MAX_STAGES):
+        if start.scale == 0.0:
+            break
+        law = Law(alpha, factor * start.scale)
+        if given is None:
+            likeliest = Spectrum.of(objective, objective.at(start.theta, law, cpu.GRAM)).likeliest()
+            following = max(likeliest, now / _FALL)
+            same = abs(np.log(following / now)) < _SAME
+        else:
+            following = max(given, now / _FALL)
+            same = following == now
+        if same:
+            break
+        now = following
+        objective = objective_at(now)
+        theta, solver = start.theta, IRLS()
+        for _ in range(_STEPS):
+            theta = solver.coefficients(objective, objective.at(theta, law, cpu.GRAM))
+        start = Start(theta, objective.rows.m_scale(theta, objective.n_coefs))
+    return now, start
