@@ -6,12 +6,11 @@ The estimator of k targets keeps k estimators of one, ``_alone``; its attributes
 import warnings
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from sklearn_robust._fit.result import FitResult
 from sklearn_robust._forms import OF_FORMS, SHARED
 from sklearn_robust._rows.blocks import Rows
-from sklearn_robust._rows.threads import run_all
+from sklearn_robust._rows.threads import run_all, serial_blas
 
 # In fits of fewer, threads would wait for each other; in fits of many more, they share the rows of a target.
 _FEW_ENTRIES = 20_000
@@ -28,7 +27,7 @@ def fit_targets(estimator, fit_target, n_targets: int, rows: Rows) -> list[FitRe
     if n_targets == 1:
         results[0] = fit_target(alone[0], 0)
     else:
-        with threadpool_limits(1, user_api="blas"):
+        with serial_blas():
             results[0] = fit_target(alone[0], 0)
 
             def task(part: int) -> None:

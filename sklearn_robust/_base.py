@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import lru_cache
 from numbers import Integral
 from typing import TYPE_CHECKING, Self
@@ -26,6 +27,7 @@ from sklearn_robust._rows import vector
 from sklearn_robust._rows.blocks import Rows, row_terms
 from sklearn_robust._rows.design import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE, Frame
+from sklearn_robust._rows.threads import serial_blas
 from sklearn_robust._uncertainty import UncertaintyMixin
 from sklearn_robust.inference import Evidence
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 INITS = ("auto", "ols", "lad", "s", "gnc")
 _MANY_ENTRIES = 1_000_000
+# Matrices of so few columns are small: several threads of a BLAS would wait for each other.
+_FEW_COLUMNS = 256
 _REMEDIES = {
     StopReason.MAX_ITER: "raise max_iter or tol, or look for columns that nearly depend on each other",
     StopReason.STALLED: "raise tol, or look for nearly dependent columns, or a c far below the residuals",
@@ -126,15 +130,17 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
                     estimator.weights_ = estimator._all_weights(X, targets[j], weights, noise, of_target, result, form)
             return result
 
+        small = self._is_linear and X.shape[1] <= _FEW_COLUMNS
         try:
-            with np.errstate(all="ignore"):
-                rows, raised, form = self._rows(X, targets[0], weights, noise, kept, seeds[0])
-                strength = self._strength(rows, raised, form)
-            if y.ndim == 1:
-                self.__dict__.pop("_alone", None)
-                results = [fit_target(self, 0)]
-            else:
-                results = fit_targets(self, fit_target, len(targets), rows)
+            with serial_blas() if small else nullcontext():
+                with np.errstate(all="ignore"):
+                    rows, raised, form = self._rows(X, targets[0], weights, noise, kept, seeds[0])
+                    strength = self._strength(rows, raised, form)
+                if y.ndim == 1:
+                    self.__dict__.pop("_alone", None)
+                    results = [fit_target(self, 0)]
+                else:
+                    results = fit_targets(self, fit_target, len(targets), rows)
         except NotPositive:
             raise ValueError(
                 f"kernel must give a matrix without negative eigenvalues. Got kernel={self.kernel!r}; raise "

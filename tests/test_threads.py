@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from joblib import Parallel, delayed
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklearn_robust import AdaptiveRobustRegressor
 
@@ -52,3 +52,19 @@ def test_nan_in_many_rows_is_found_without_reading_them_for_it():
         wrong[row, 3] = value
         with pytest.raises(ValueError, match=rf"^X must be finite\. Got {'NaN' if np.isnan(value) else 'inf'} at row"):
             AdaptiveRobustRegressor().fit(wrong, y)
+
+
+def test_linear_algebra_gets_its_threads_back():
+    X = np.random.default_rng(0).normal(size=(300, 5))
+    y = X.sum(axis=1)
+
+    def threads():
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    before = threads()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: AdaptiveRobustRegressor().fit(X, y), range(12)))
+    assert threads() == before
+    with pytest.raises(ValueError, match="y must be finite"):
+        AdaptiveRobustRegressor().fit(X, np.full(len(X), np.nan))
+    assert threads() == before

@@ -4,8 +4,10 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import lru_cache
 
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -33,15 +35,19 @@ def _executor() -> ThreadPoolExecutor:
 _blas = {"users": 0, "limit": None}
 
 
+@lru_cache(maxsize=1)
+def _controller() -> ThreadpoolController:
+    """Finding the loaded libraries takes milliseconds, limiting them microseconds."""
+    return ThreadpoolController()
+
+
 @contextmanager
 def serial_blas():
-    """One thread for each call of a BLAS, as where the pool calls it: more would wait for each other."""
-    from threadpoolctl import threadpool_limits
-
+    """One thread for each call of a BLAS, where more would wait for each other: in the pool, and on small matrices."""
     with _lock:
         _blas["users"] += 1
         if _blas["users"] == 1:
-            _blas["limit"] = threadpool_limits(1, user_api="blas")
+            _blas["limit"] = _controller().limit(limits=1, user_api="blas")
     try:
         yield
     finally:
