@@ -216,7 +216,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
 
     def _validated(self, X, reset: bool) -> np.ndarray:
         if sparse.issparse(X) and not self._is_linear:
-            raise ValueError(
+            raise TypeError(  # as scikit-learn's validation does where sparse X is not taken
                 f"X must be dense for a kernel. Got a sparse X with kernel={self.kernel!r}; take X.toarray(), or "
                 "kernel='linear'."
             )

@@ -20,7 +20,7 @@ def clean_errors(name):
     clean = np.setdiff1d(np.arange(len(y)), data["outliers"])
     design = np.column_stack((np.ones(len(clean)), X[clean]))
     model = AdaptiveRobustRegressor().fit(X, y)
-    lines = np.linalg.lstsq(design, y[clean])[0], [model.intercept_, *model.coef_], data["coefficients"]
+    lines = np.linalg.lstsq(design, y[clean], rcond=None)[0], [model.intercept_, *model.coef_], data["coefficients"]
     best, ours, theirs = (np.sqrt(np.mean((y[clean] - design @ line) ** 2)) for line in lines)
     return ours / best, theirs / best
 

@@ -637,5 +637,5 @@ def test_several_targets(estimator, form, weighted):
 @both
 def test_a_kernel_is_for_a_dense_X(estimator):
     X, Y = curve()
-    with pytest.raises(ValueError, match="X must be dense for a kernel"):
+    with pytest.raises(TypeError, match="X must be dense for a kernel"):
         estimator(kernel="rbf").fit(sparse.csr_array(X), Y[:, 0])
