@@ -3,6 +3,7 @@
 import argparse
 import platform
 import time
+import tracemalloc
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def in_turns(tasks, *, least=3, most=31, budget=2.0):
             time.sleep(rest)
             times[name].append(seconds(task))
     return {name: float(np.median(each)) for name, each in times.items()}
+
+
+def extra_memory(model, X, y):
+    """Bytes at the peak of a fit beyond what was there before."""
+    tracemalloc.start()
+    model.fit(X, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
 
 
 def parser(doc) -> argparse.ArgumentParser:

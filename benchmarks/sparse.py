@@ -8,7 +8,6 @@ by their pace are left out.
 Usage: python benchmarks/sparse.py [--quick] [--limit 60] [--csv table.csv] [--markdown table.md]
 """
 
-import tracemalloc
 import warnings
 
 import bench
@@ -46,15 +45,6 @@ def make_data(n, p, seed=0):
     return X, y, coef
 
 
-def extra_memory(model, X, y):
-    """Bytes at the peak of a fit beyond what was there before."""
-    tracemalloc.start()
-    model.fit(X, y)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak
-
-
 def measure(n, p, limit, pace):
     """One line of the table; pace holds the seconds a row of each model on smaller data, and is updated."""
     X, y, coef = make_data(n, p)
@@ -70,7 +60,7 @@ def measure(n, p, limit, pace):
         error = np.sqrt(np.mean((fitted[name].coef_ - coef) ** 2)) if name in fitted else float("nan")
         line[f"error {name}"] = float(error)
     size = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
-    line["memory / X"] = extra_memory(fitted["ours"], X, y) / size
+    line["memory / X"] = bench.extra_memory(fitted["ours"], X, y) / size
     return line
 
 

@@ -8,7 +8,6 @@ Usage: python benchmarks/speed.py [--quick] [--limit 20] [--csv table.csv] [--ma
 """
 
 import importlib.util
-import tracemalloc
 import warnings
 
 import bench
@@ -66,15 +65,6 @@ def make_data(n, p, noise, seed=0):
     return X, X @ np.linspace(-1, 1, p) + 1.0 + error
 
 
-def extra_memory(model, X, y):
-    """Bytes at the peak of a fit beyond what was there before."""
-    tracemalloc.start()
-    model.fit(X, y)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak
-
-
 def measure(n, p, noise, limit, pace):
     """One line of the table; pace holds the seconds an entry of X of each peer on smaller data, and is updated."""
     X, y = make_data(n, p, noise)
@@ -87,8 +77,8 @@ def measure(n, p, noise, limit, pace):
     for name in all_peers:
         line[f"to {name}"] = times["ours"] / times[name] if name in kept else f"> {limit:g} s"
     line["steps"] = ours.n_iter_
-    line["memory / X"] = extra_memory(ours, X, y) / X.nbytes
-    line["Huber's"] = extra_memory(all_peers["Huber"], X, y) / X.nbytes if "Huber" in kept else ""
+    line["memory / X"] = bench.extra_memory(ours, X, y) / X.nbytes
+    line["Huber's"] = bench.extra_memory(all_peers["Huber"], X, y) / X.nbytes if "Huber" in kept else ""
     return line, times
 
 

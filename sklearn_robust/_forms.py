@@ -29,8 +29,7 @@ _EPS = np.finfo(float).eps
 
 def form_of(model, X, n_rows: int, seed: int):
     """The form that the parameters of a model ask for; n_rows of X count."""
-    linear = isinstance(model.kernel, str) and model.kernel == "linear"
-    if model.n_components is not None and not linear:
+    if model.n_components is not None and not model._is_linear:
         if model.n_components > n_rows:
             _checks.refuse(
                 "n_components",
@@ -39,7 +38,7 @@ def form_of(model, X, n_rows: int, seed: int):
                 "None is the exact kernel",
             )
         return Nystroem(kernel_of(model, X), model.n_components, seed)
-    if not linear:
+    if not model._is_linear:
         return Exact(kernel_of(model, X))
     if sparse.issparse(X) or X.shape[1] <= max(n_rows, _MANY_COLUMNS):
         return Columns()
@@ -52,8 +51,7 @@ def form_of(model, X, n_rows: int, seed: int):
 
 def check_kernel(model) -> None:
     """The parameters of a kernel, as those of KernelRidge."""
-    linear = isinstance(model.kernel, str) and model.kernel == "linear"
-    if not (linear or callable(model.kernel)):
+    if not (model._is_linear or callable(model.kernel)):
         from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS
 
         choices = (*PAIRWISE_KERNEL_FUNCTIONS, "precomputed")
@@ -68,7 +66,7 @@ def check_kernel(model) -> None:
         _checks.refuse("kernel_params", model.kernel_params, "a dict or None", "it is passed to a callable kernel")
     if model.n_components is not None:
         _checks.check_count("n_components", model.n_components, 1, "None is the exact kernel")
-    if model.init == "s" and not linear:
+    if model.init == "s" and not model._is_linear:
         _checks.refuse("init", model.init, "another start for a kernel", "'auto' takes 'gnc' there")
 
 
@@ -76,8 +74,8 @@ def kernel_of(model, X) -> Kernel:
     """The kernel that the parameters of a model name."""
     if callable(model.kernel):
         return Kernel(model.kernel, dict(model.kernel_params or {}))
-    params = {} if model.kernel == "linear" else {name: getattr(model, name) for name in ("gamma", "degree", "coef0")}
-    shifts = model.kernel == "rbf" or (model.kernel == "linear" and model.fit_intercept)
+    params = {} if model._is_linear else {name: getattr(model, name) for name in ("gamma", "degree", "coef0")}
+    shifts = model.kernel == "rbf" or (model._is_linear and model.fit_intercept)
     return Kernel(model.kernel, params, X.mean(axis=0) if shifts else None)
 
 

@@ -148,13 +148,12 @@ class Newton:
             square = policy.least_squares(objective, point.sums.scalars, point.law)
             if square and policy.least_squares_value(objective, square) <= value:
                 return objective.at(point.theta, square, self.wants)
-        if self._model is None:
-            return None
-        if free and policy.passes_two(point.law, law_step):
-            two = policy.at_two(objective, point.law)
+            two = policy.at_two(objective, point.law) if self._model is not None else None
             there = objective.at(point.theta, two, self.wants) if two else None
             if there and objective.value(there) <= value:
                 return there
+        if self._model is None:
+            return None
         length = policy.shortened(point.law, law_step) if free else 1.0
         for _ in range(_MAX_HALVINGS):
             law = policy.moved(point.law, length * law_step, free) if free else point.law
