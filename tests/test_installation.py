@@ -33,6 +33,26 @@ y[3] = 1000.0
 model = AdaptiveRobustRegressor().fit(X, y)
 assert abs(model.coef_[0] - 2.0) < 0.01 and abs(model.intercept_ - 1.0) < 0.1, (model.coef_, model.intercept_)
 """
+BITS = """
+import warnings
+import numpy as np
+from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor
+warnings.simplefilter("ignore")
+rng = np.random.default_rng(0)
+for n, p in (80, 3), (300, 10), (1500, 7), (2000, 33):
+    for df in 2.0, 100.0:
+        X, noise = rng.normal(size=(n, p)), rng.standard_t(df, size=n)
+        noise[: n // 10] += 20.0
+        for model in (
+            AdaptiveRobustRegressor(),
+            AdaptiveRobustRegressor(contamination=0.0, l2_regularization=10.0),
+            AdaptiveRobustRegressor(contamination=0.2, solver="irls", max_iter=5),
+            GeneralRobustRegressor(alpha=-np.inf, init="s"),
+        ):
+            for weights in None, rng.uniform(size=n):
+                model.fit(X, X.sum(axis=1) + noise, sample_weight=weights)
+                print(model.coef_.tobytes().hex(), model.c_, model.covariance_.tobytes().hex())
+"""
 IMPORT = f"""
 import sys
 import sklearn_robust, sklearn_robust.losses, sklearn_robust.distributions, sklearn_robust.datasets
@@ -84,6 +104,12 @@ def test_functions_of_a_read_only_installation_work_without_a_cache(installed):
 @pytest.mark.skipif(os.name == "nt", reason="the null device is no file there")
 def test_a_fit_of_a_read_only_installation_works_without_a_cache(installed):
     assert run_without_cache(NO_CACHE + FIT, installed) == ""
+
+
+def test_a_process_that_compiles_gets_the_bits_of_one_that_reads_the_cache(tmp_path):
+    compiled, cached = (run(BITS, PACKAGE.parent, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
+    assert len(compiled) > 10_000
+    assert compiled == cached
 
 
 def test_an_import_brings_no_heavy_library_along():

@@ -8,6 +8,7 @@ from threadpoolctl import threadpool_limits
 from sklearn_robust import losses
 from sklearn_robust._fit.objective import Law
 from sklearn_robust._loss.efficiency import efficient_scale, gaussian_efficiency
+from sklearn_robust._loss.jit import jit
 from sklearn_robust._loss.log_partition import log_partition_curvature, log_partition_slope
 from sklearn_robust._loss.terms import all_terms
 from sklearn_robust._rows import blocks, cpu, vector
@@ -36,9 +37,14 @@ def residuals_of_all_sizes(rng, n=400):
     return u
 
 
+@jit
+def fill_terms(u, alpha, learn_shape, terms):
+    vector.fill_terms(u, u.size, alpha, learn_shape, terms)
+
+
 def fill(u, alpha, learn_shape=True):
     terms = np.full((vector.N_BUFFERS, len(u)), np.nan)
-    vector.fill_terms(u, len(u), alpha, learn_shape, terms)
+    fill_terms(u, alpha, learn_shape, terms)
     return terms
 
 

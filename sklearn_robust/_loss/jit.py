@@ -1,4 +1,9 @@
-"""How every function of this package is compiled: no GIL, IEEE division, cached where a cache can be written."""
+"""How every function of this package is compiled: no GIL, IEEE division, cached where a cache can be written.
+
+A function that the compiler may rearrange becomes part of its callers. Left on its own, the copy of it that runs would
+be that of whichever library of machine code is loaded first, rounded in another way in the process that compiled it
+than in one that reads the cache.
+"""
 
 import numba
 
@@ -15,21 +20,30 @@ def jit(function):
     return _compile(numba.njit, function, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 
 
-def jit_exact(function):
-    """Compile a loop that only fuses a product and a sum."""
-    return _compile(numba.njit, function, nogil=True, error_model="numpy", no_cfunc_wrapper=True, fastmath={"contract"})
-
-
-def jit_sums(function):
-    """Compile a loop of plain sums of products: the compiler may reorder and fuse them (not for inf or nan)."""
+def _jit_into_callers(function, rearrangements: set[str]):
     return _compile(
         numba.njit,
         function,
         nogil=True,
         error_model="numpy",
         no_cfunc_wrapper=True,
-        fastmath={"reassoc", "contract", "nsz"},
+        no_cpython_wrapper=True,
+        forceinline=True,
+        fastmath=rearrangements,
     )
+
+
+def jit_exact(function):
+    """Compile a loop that only fuses a product and a sum, for use in other functions."""
+    return _jit_into_callers(function, {"contract"})
+
+
+def jit_sums(function):
+    """Compile a loop of plain sums of products, for use in other functions.
+
+    The compiler may reorder and fuse them (not for inf or nan).
+    """
+    return _jit_into_callers(function, {"reassoc", "contract", "nsz"})
 
 
 def ufunc(function):

@@ -34,8 +34,10 @@ class RowLaw(NamedTuple):
     knee: float = np.inf
 
 
-_LEAST_SQUARES = RowLaw(2.0, 1.0)
 _WITHOUT_COLUMNS = Frame(NONE, NONE, 0.0, 1.0, 1.0, False)
+_NO_TERMS = np.empty(0, dtype=np.int64)
+_WEIGHT = np.array([vector.WEIGHT])
+_OF_HESSIAN = np.array([vector.CURVATURE, vector.PULL, vector.STRETCH, vector.PULL_ALPHA, vector.SHARED_PULL])
 
 
 def clean_probability(residuals, law: RowLaw) -> np.ndarray:
@@ -90,40 +92,39 @@ class Rows:
         size, n = self._chunk, len(self)
         run_all(lambda chunk: task(chunk, chunk * size, min((chunk + 1) * size, n)), self.n_chunks)
 
-    def _map_sum(self, task, n_coefs: int) -> Sums:
-        """Task(first, last, scalars, score, cross, gram) over all chunks, added up in their order."""
-        shapes = ((N_SCALARS,), (n_coefs,), (N_CROSS, n_coefs), (n_coefs, n_coefs))
-        parts = [np.zeros((self.n_chunks, *shape)) for shape in shapes]
-        self._map(lambda chunk, first, last: task(first, last, *(part[chunk] for part in parts)))
-        scalars, score, cross, gram = (part[0] if self.n_chunks == 1 else part.sum(axis=0) for part in parts)
-        return Sums(scalars, score, cross, gram)
-
-    def _sweep(self, theta, law: RowLaw, want: int, learn_shape: bool, out) -> Sums:
-        frame = self.frame
+    def _sweep(self, theta, laws: list[RowLaw], want: int, learn_shape: bool, kept=_NO_TERMS, out=NONE[None]):
+        """(scalars (k, 11), score (q,), cross (3, q), gram): the parts of the chunks added up in their order."""
+        frame, columns = self.frame, np.array(laws).reshape(-1, len(RowLaw._fields))
         inv_scale = 1.0 / frame.scale
+        extra = {cpu.RESIDUALS: -theta.size, cpu.MEAT: N_CROSS}
+        width = theta.size + extra.get(want, 0)
+        has_gram = want not in (cpu.RESIDUALS, cpu.SCORE)
+        shapes = (len(laws), N_SCALARS), (1 + N_CROSS, width), (width, width) if has_gram else (0, 0)
+        parts = [np.zeros((self.n_chunks, *shape)) for shape in shapes]
 
-        def task(first, last, scalars, score, cross, gram):
+        def task(chunk, first, last):
             X, y, weights, noise, result = self.X, self.y, self.weights, self.noise, out
             if not isinstance(X, np.ndarray):
                 part = slice(first, last)
-                X, y, weights, noise, result = X[part], y[part], weights[part], noise[part], out[part]
+                X, y, weights, noise, result = X[part], y[part], weights[part], noise[part], out[:, part]
                 first, last = 0, last - first
             cpu.sweep(
-                X, y, weights, noise, frame.center, inv_scale, frame.y_center,
-                1.0 / frame.y_scale, theta, *law, want, learn_shape, first, last, result,
-                scalars, score, cross, gram,
+                X, y, weights, noise, frame.center, inv_scale, frame.y_center, 1.0 / frame.y_scale, theta, columns,
+                want, learn_shape, first, last, kept, result, *(part[chunk] for part in parts),
             )  # fmt: skip
 
-        extra = {cpu.RESIDUALS: -theta.size, cpu.MEAT: N_CROSS}
         with nullcontext() if isinstance(self.X, np.ndarray) else serial_blas():
-            return self._map_sum(task, theta.size + extra.get(want, 0))
+            self._map(task)
+        scalars, linear, gram = (part[0] if self.n_chunks == 1 else part.sum(axis=0) for part in parts)
+        return scalars, linear[0], linear[1:], gram
 
     def sweep(self, theta, law: RowLaw, want: int, learn_shape: bool = False) -> tuple[Sums, np.ndarray]:
         """One pass over X, at coefficients theta (q,) in working units: the sums, and the loss's weights (n,)."""
         if self.design is not None:
             return self._sweep_sparse(self.design, self.residuals(theta), law, want, learn_shape)
-        weights = np.empty(len(self))
-        return self._sweep(theta, law, want, learn_shape, weights), weights
+        weights = np.empty((1, len(self)))
+        scalars, *sums = self._sweep(theta, [law], want, learn_shape, _WEIGHT, weights)
+        return Sums(scalars[0], *sums), weights[0]
 
     @cached_property
     def design(self) -> SparseDesign | None:
@@ -131,9 +132,10 @@ class Rows:
         return SparseDesign(self.X, self.frame) if sparse.issparse(self.X) else None
 
     def _sweep_sparse(self, design, residuals, law: RowLaw, want: int, learn_shape: bool) -> tuple[Sums, np.ndarray]:
-        known = Rows(np.empty((len(self), 0)), residuals, self.weights, NONE, _WITHOUT_COLUMNS)
-        sums, weights = known.sweep(NONE, law, cpu.SCORE, learn_shape)
-        per_row, gram, cross = self.all_weights, sums.gram, sums.cross
+        kept = np.append(_WEIGHT, _OF_HESSIAN) if want == cpu.HESSIAN else _WEIGHT
+        terms = np.empty((len(kept), len(self)))
+        scalars, _, cross, gram = self._known(residuals)._sweep(NONE, [law], cpu.SCORE, learn_shape, kept, terms)
+        weights, per_row = terms[0], self.all_weights
         if self.noise.size:
             per_row = per_row / self.noise
         score = design.adjoint(per_row * weights * residuals / law.c)
@@ -141,37 +143,38 @@ class Rows:
         if want == cpu.GRAM:
             gram = design.gram(per_row * weights * inverse_noise)
         elif want == cpu.HESSIAN:
-            terms = np.empty((4, len(self)))
-            self._map(lambda _, first, last: cpu.hessian_terms(residuals, *law, learn_shape, first, last, terms))
-            gram = design.gram(per_row * terms[0] * inverse_noise)
-            cross = np.stack([design.adjoint(per_row * line) for line in terms[1:]])
-        return Sums(sums.scalars, score, cross, gram), weights
+            curvature, pull, stretch, pull_alpha, shared_pull = terms[1:]
+            gram = design.gram(per_row * curvature * inverse_noise)
+            cross = np.zeros((N_CROSS, score.size))
+            cross[0] = design.adjoint(per_row * (pull + stretch))
+            if learn_shape:
+                cross[1] = -design.adjoint(per_row * pull_alpha)
+            if law.tail > -np.inf:
+                cross[2] = design.adjoint(per_row * shared_pull)
+        return Sums(scalars[0], score, cross, gram), weights
 
     def residuals(self, theta) -> np.ndarray:
         """Residuals (n,), in working units, divided by the noise scales."""
         if self.design is not None:
             residuals = (self.y - self.frame.y_center) / self.frame.y_scale - self.design.predict(theta)
             return residuals / self.noise if self.noise.size else residuals
-        residuals = np.empty(len(self))
-        self._sweep(theta, _LEAST_SQUARES, cpu.RESIDUALS, False, residuals)
-        return residuals
+        residuals = np.empty((1, len(self)))
+        self._sweep(theta, [], cpu.RESIDUALS, False, out=residuals)
+        return residuals[0]
+
+    def _known(self, residuals) -> "Rows":
+        """Rows without columns, whose target are these residuals (n,)."""
+        return Rows(np.empty((len(self), 0)), residuals, self.weights, NONE, _WITHOUT_COLUMNS)
 
     def gram(self) -> np.ndarray | Gram:
         """X'SX (q, q), of the sample weights alone, in working units."""
         if self.design is not None:
             return self.design.gram(self.all_weights / self.noise**2 if self.noise.size else self.all_weights)
-        return self._sweep(np.zeros(self.frame.n_coefs), _LEAST_SQUARES, cpu.PLAIN_GRAM, False, NONE).gram
+        return self._sweep(np.zeros(self.frame.n_coefs), [], cpu.PLAIN_GRAM, False)[-1]
 
     def residual_sums(self, residuals, laws: list[RowLaw], learn_shape: bool) -> np.ndarray:
         """The scalars (k, 11) of known residuals (n,) at k laws: X is not read."""
-        parts = np.zeros((self.n_chunks, len(laws), N_SCALARS))
-        columns = np.array(laws, dtype=float).T.copy()
-        self._map(
-            lambda chunk, first, last: cpu.residual_sums(
-                residuals, self.weights, *columns, learn_shape, first, last, parts[chunk]
-            )
-        )
-        return parts.sum(axis=0)
+        return self._known(residuals)._sweep(NONE, laws, cpu.SCORE, learn_shape)[0]
 
     def loss_weights(self, theta, law: RowLaw) -> np.ndarray:
         """The weight of the loss at each row (n,)."""

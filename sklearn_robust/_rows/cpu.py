@@ -51,11 +51,13 @@ def _pack(X, y, noise, center, inv_scale, y_center, y_inv_scale, intercept, firs
 
 
 @jit_sums
-def _subtract_fit(xt, theta, m, yt):
+def _fitted(xt, theta, m, out):
+    for i in range(m):
+        out[i] = 0.0
     for a in range(theta.size):
         coef = theta[a]
         for i in range(m):
-            yt[i] -= coef * xt[a, i]
+            out[i] += coef * xt[a, i]
 
 
 @jit_sums
@@ -143,9 +145,9 @@ def _add_scalars(u, s, m, learn_shape, mixed, terms, scalars):
 
 
 @jit_sums
-def _add_meat(xt, u, s, m, theta, intercept, learn_shape, mixed, terms, zt, gx, scalars, score, gram):
-    """Add the gram of the scores of a block, and what tells how well the fit explains y; ``score`` is their sum."""
-    q = theta.size
+def _add_meat(xt, u, s, m, fitted, intercept, learn_shape, mixed, terms, zt, scalars):
+    """Write the scores of a block into ``zt``; add what tells how well the fit explains y to the scalars."""
+    q = zt.shape[0] - N_CROSS
     for a in range(q):
         for i in range(m):
             zt[a, i] = terms[vector.PULL, i] * xt[a, i]
@@ -154,12 +156,6 @@ def _add_meat(xt, u, s, m, theta, intercept, learn_shape, mixed, terms, zt, gx, 
         zt[q, i] = u[i] * terms[vector.PULL, i] - clean
         zt[q + 1, i] = -terms[vector.SHAPE, i] if learn_shape else 0.0
         zt[q + 2, i] = 1.0 - clean
-    add_score(zt, s, m, score)
-    add_gram(zt, s, m, gram, gx)
-    fitted = gx[0]
-    for i in range(m):
-        fitted[i] = 0.0
-    _subtract_fit(xt, theta, m, fitted)
     curvature = pulls = weight = ones = total = squares = 0.0
     for i in range(m):
         sw = s[i] * terms[vector.WEIGHT, i]
@@ -168,7 +164,7 @@ def _add_meat(xt, u, s, m, theta, intercept, learn_shape, mixed, terms, zt, gx, 
         pulls += s[i] * (terms[vector.PULL, i] * terms[vector.PULL, i])
         weight += sw
         ones += sw * (one * one)
-        total -= sw * (one * fitted[i])
+        total += sw * (one * fitted[i])
         squares += sw * (fitted[i] * fitted[i])
     scalars[CURVATURE] += curvature
     scalars[PULLS] += pulls
@@ -178,6 +174,22 @@ def _add_meat(xt, u, s, m, theta, intercept, learn_shape, mixed, terms, zt, gx, 
     scalars[FITTED_SQUARES] += squares
 
 
+@jit_sums
+def _factors(want, s, m, learn_shape, mixed, terms, lines, g):
+    """Write what the columns are multiplied by: ``lines`` for the score and the cross terms, ``g`` for the gram."""
+    for i in range(m):
+        lines[0, i] = s[i] * terms[vector.PULL, i]
+    if want == GRAM:
+        for i in range(m):
+            g[i] = s[i] * terms[vector.WEIGHT, i]
+    elif want == HESSIAN:
+        for i in range(m):
+            g[i] = s[i] * terms[vector.CURVATURE, i]
+            lines[1, i] = lines[0, i] + s[i] * terms[vector.STRETCH, i]
+            lines[2, i] = -s[i] * terms[vector.PULL_ALPHA, i] if learn_shape else 0.0
+            lines[3, i] = s[i] * terms[vector.SHARED_PULL, i] if mixed else 0.0
+
+
 @jit
 def _sample_weights(weights, first, m, s):
     for i in range(m):
@@ -185,107 +197,63 @@ def _sample_weights(weights, first, m, s):
 
 
 @jit
-def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, alpha, c, tail, slope, curve, knee,
-          want, learn_shape, first, last, out, scalars, score, cross, gram):  # fmt: skip
-    """Rows first to last: the sums that are wanted, added to the arguments; residuals, or else weights, in ``out``.
+def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, laws, want, learn_shape, first, last,
+          kept, out, scalars, linear, gram):  # fmt: skip
+    """Rows first to last: the sums that are wanted, added to the arguments.
 
-    The law is alpha, c, and with a background what ``vector.mix`` takes; tail is -inf without.
+    A law (a row of ``laws`` (k, 6)) is alpha, c, and with a background what ``vector.mix`` takes; tail is -inf without.
+    ``scalars`` (k, 11) are taken at each; the others at the last: ``linear`` (4, .), the score and the cross terms, and
+    ``out`` (., n), residuals, or the rows ``kept`` of ``vector``'s terms.
     """
-    mixed = tail > -np.inf
     q = theta.size
     intercept = q - center.size
     xt = np.empty((q, BLOCK + _PAD))
     terms = np.empty((vector.N_BUFFERS, BLOCK))
-    buffers = np.empty((4, BLOCK))
-    u, s, g, gu = buffers[0], buffers[1], buffers[2], buffers[3]
+    lines = np.empty((1 + N_CROSS, BLOCK))
+    buffers = np.empty((5, BLOCK))
+    residuals, u, s, g, fitted = buffers[0], buffers[1], buffers[2], buffers[3], buffers[4]
     gx = np.empty((4, BLOCK + _PAD))
-    zt = np.empty((q + N_CROSS if want == MEAT else 0, BLOCK + _PAD))
+    columns = np.empty((q + N_CROSS, BLOCK + _PAD)) if want == MEAT else xt
+    n_lines = 0 if want == PLAIN_GRAM or q == 0 else 1 + N_CROSS if want == HESSIAN else 1
     for start in range(first, last, BLOCK):
         m = min(BLOCK, last - start)
-        _pack(X, y, noise, center, inv_scale, y_center, y_inv_scale, intercept, start, m, xt, u)
+        _pack(X, y, noise, center, inv_scale, y_center, y_inv_scale, intercept, start, m, xt, residuals)
         _sample_weights(weights, start, m, s)
-        if want == PLAIN_GRAM:
-            add_gram(xt, s, m, gram, gx)
-            continue
-        _subtract_fit(xt, theta, m, u)
+        if want != PLAIN_GRAM:
+            _fitted(xt, theta, m, fitted)
+            for i in range(m):
+                residuals[i] -= fitted[i]
         if want == RESIDUALS:
             for i in range(m):
-                out[start + i] = u[i]
+                out[0, start + i] = residuals[i]
             continue
-        for i in range(m):
-            u[i] /= c
-        vector.fill_terms(u, m, alpha, learn_shape, terms)
-        if mixed:
-            vector.mix(u, m, tail, slope, curve, knee, terms)
-        for i in range(m):
-            out[start + i] = terms[vector.WEIGHT, i]
-        if want == MEAT:
-            _add_meat(xt, u, s, m, theta, intercept, learn_shape, mixed, terms, zt, gx, scalars, score, gram)
-            continue
-        _add_scalars(u, s, m, learn_shape, mixed, terms, scalars)
-        for i in range(m):
-            gu[i] = s[i] * terms[vector.PULL, i]
-        add_score(xt, gu, m, score)
-        if want == GRAM:
+        if want in (PLAIN_GRAM, MEAT):
             for i in range(m):
-                g[i] = s[i] * terms[vector.WEIGHT, i]
-            add_gram(xt, g, m, gram, gx)
-        elif want == HESSIAN:
+                lines[0, i] = g[i] = s[i]
+        for k in range(laws.shape[0]):
+            alpha, c, tail = laws[k, 0], laws[k, 1], laws[k, 2]
+            mixed = tail > -np.inf
+            with_shape = learn_shape and alpha != 2.0
             for i in range(m):
-                g[i] = s[i] * terms[vector.CURVATURE, i]
-                gu[i] += s[i] * terms[vector.STRETCH, i]
-            add_gram(xt, g, m, gram, gx)
-            add_score(xt, gu, m, cross[0])
-            if learn_shape:
-                for i in range(m):
-                    gu[i] = -s[i] * terms[vector.PULL_ALPHA, i]
-                add_score(xt, gu, m, cross[1])
+                u[i] = residuals[i] / c
+            vector.fill_terms(u, m, alpha, with_shape, terms)
             if mixed:
-                for i in range(m):
-                    gu[i] = s[i] * terms[vector.SHARED_PULL, i]
-                add_score(xt, gu, m, cross[2])
+                vector.mix(u, m, tail, laws[k, 3], laws[k, 4], laws[k, 5], terms)
+            if want == MEAT:
+                _add_meat(xt, u, s, m, fitted, intercept, with_shape, mixed, terms, columns, scalars[k])
+            else:
+                _add_scalars(u, s, m, with_shape, mixed, terms, scalars[k])
+                _factors(want, s, m, with_shape, mixed, terms, lines, g)
+        for k in range(kept.size):
+            for i in range(m):
+                out[k, start + i] = terms[kept[k], i]
+        for k in range(n_lines):
+            add_score(columns, lines[k], m, linear[k])
+        if want != SCORE:
+            add_gram(columns, g, m, gram, gx)
     for a in range(gram.shape[0]):
         for b in range(a):
             gram[b, a] = gram[a, b]
-
-
-@jit
-def residual_sums(residuals, weights, alpha, c, tail, slope, curve, knee, learn_shape, first, last, scalars):
-    """The scalars (k, 11) of known residuals at k laws."""
-    terms = np.empty((vector.N_BUFFERS, BLOCK))
-    u = np.empty(BLOCK)
-    s = np.empty(BLOCK)
-    for start in range(first, last, BLOCK):
-        m = min(BLOCK, last - start)
-        _sample_weights(weights, start, m, s)
-        for k in range(alpha.size):
-            for i in range(m):
-                u[i] = residuals[start + i] / c[k]
-            vector.fill_terms(u, m, alpha[k], learn_shape, terms)
-            mixed = tail[k] > -np.inf
-            if mixed:
-                vector.mix(u, m, tail[k], slope[k], curve[k], knee[k], terms)
-            _add_scalars(u, s, m, learn_shape and alpha[k] != 2.0, mixed, terms, scalars[k])
-
-
-@jit
-def hessian_terms(residuals, alpha, c, tail, slope, curve, knee, learn_shape, first, last, out):
-    """What a Hessian needs of known residuals, into ``out`` (4, n): g of the gram and of the three cross terms."""
-    terms = np.empty((vector.N_BUFFERS, BLOCK))
-    u = np.empty(BLOCK)
-    for start in range(first, last, BLOCK):
-        m = min(BLOCK, last - start)
-        for i in range(m):
-            u[i] = residuals[start + i] / c
-        vector.fill_terms(u, m, alpha, learn_shape, terms)
-        mixed = tail > -np.inf
-        if mixed:
-            vector.mix(u, m, tail, slope, curve, knee, terms)
-        for i in range(m):
-            out[0, start + i] = terms[vector.CURVATURE, i]
-            out[1, start + i] = terms[vector.PULL, i] + terms[vector.STRETCH, i]
-            out[2, start + i] = -terms[vector.PULL_ALPHA, i] if learn_shape else 0.0
-            out[3, start + i] = terms[vector.SHARED_PULL, i] if mixed else 0.0
 
 
 @jit

@@ -18,6 +18,7 @@ from sklearn_robust._rows.cpu import add_gram, add_score
 
 _DEPENDENT = 1e-9
 _SAME_BASIN, _NEARLY = 0.05, 1.15
+_STRIDE, _LEAST_LOG_SCALE, _MOST_SCALES = np.log(4.0), np.log(1e-300), 1200
 
 
 @jit_sums
@@ -58,43 +59,37 @@ def m_scale(residuals, weights, n_coefs, guess, tol):
             largest = max(largest, abs(residuals[i]))
     if nonzero <= target:
         return 0.0
-    scale = guess if guess > 0.0 else largest
     # the mean falls with the scale: bracket the root, then false position in its logarithm (Illinois)
-    low = high = scale
-    f_low = f_high = np.log(_mean_bisquare(residuals, weights, scale, target))
-    while f_low < 0.0:
-        high, f_high = low, f_low
-        low *= 0.25
-        f_low = np.log(_mean_bisquare(residuals, weights, low, target))
-        if low < 1e-300:
-            return 0.0
-    while f_high > 0.0:
-        low, f_low = high, f_high
-        high *= 4.0
-        f_high = np.log(_mean_bisquare(residuals, weights, high, target))
-    if low == high:
-        return low
-    log_low = np.log(low)
-    log_high = np.log(high)
+    at = np.log(guess if guess > 0.0 else largest)
+    low, high = -np.inf, np.inf
+    f_low = f_high = 0.0
     side = 0
-    for _ in range(100):
-        if log_high - log_low < tol or f_low == f_high:
+    for _ in range(_MOST_SCALES):
+        f = np.log(_mean_bisquare(residuals, weights, np.exp(at), target))
+        if abs(f) < tol:
             break
-        middle = (log_low * f_high - log_high * f_low) / (f_high - f_low)
-        f_middle = np.log(_mean_bisquare(residuals, weights, np.exp(middle), target))
-        if abs(f_middle) < tol:
-            return np.exp(middle)
-        if f_middle > 0.0:
-            log_low, f_low = middle, f_middle
+        if f > 0.0:
+            low, f_low = at, f
             if side == 1:
                 f_high *= 0.5
             side = 1
         else:
-            log_high, f_high = middle, f_middle
+            high, f_high = at, f
             if side == -1:
                 f_low *= 0.5
             side = -1
-    return np.exp(0.5 * (log_low + log_high))
+        if low == -np.inf or high == np.inf:
+            side = 0
+            at += _STRIDE if high == np.inf else -_STRIDE
+            if at < _LEAST_LOG_SCALE:
+                return 0.0
+        elif high - low < tol or f_low == f_high or f_high == -np.inf:
+            at = 0.5 * (low + high)
+            if high - low < tol:
+                break
+        else:
+            at = (low * f_high - high * f_low) / (f_high - f_low)
+    return np.exp(at)
 
 
 @jit
