@@ -18,6 +18,7 @@ from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import NONE
 from sklearn_robust._rows.subsets import refine_s, screen, subset_fits, weighted_fits
+from sklearn_robust._rows.threads import run_all
 
 # Subsets drawn; sensitivity components, each of which makes three halves; candidates of either kind that take N_STEPS
 # steps, at most and where steps are dear; those of all that are iterated to the end.
@@ -118,11 +119,24 @@ def _screened(columns, y, weights, near, n_coefs: float, rng) -> np.ndarray:
     n_halves = int(np.clip(_MOST_HALF_WORK / work, 1, 1 + 3 * N_COMPONENTS))
     n_kept = int(min(max(_CHEAP_WORK / work, N_KEPT_DEAR), N_KEPT, max(_MOST_HALF_WORK / (N_STEPS * work), 1)))
     n_components = min(-(-(n_halves - 1) // 3), N_COMPONENTS, q)
-    halves = [_nearest_half(columns, y, weights), *_sensitive_halves(columns, y, weights, n_components)]
     draws = _draw(rng, weights, (min(N_SUBSETS, int(_MOST_SUBSET_WORK / q**3)), q + min(q, 10)))
-    kinds = weighted_fits(columns, y, np.vstack(halves)[:n_halves] * weights), subset_fits(columns, y, draws)
     n_coefs *= near.sum() / weights.sum()
-    screened = [screen(columns, y, near, n_coefs, kind, n_kept, N_STEPS) for kind in kinds if len(kind)]
+
+    def of_halves():
+        halves = [_nearest_half(columns, y, weights), *_sensitive_halves(columns, y, weights, n_components)]
+        return weighted_fits(columns, y, np.vstack(halves)[:n_halves] * weights)
+
+    kinds = [of_halves, lambda: subset_fits(columns, y, draws)] if len(draws) else [of_halves]
+    screened: list = [None] * len(kinds)
+
+    def search(k: int) -> None:
+        screened[k] = screen(columns, y, near, n_coefs, kinds[k](), n_kept, N_STEPS)
+
+    if work > _CHEAP_WORK:
+        run_all(search, len(kinds))
+    else:  # sooner done than handed to another thread
+        for k in range(len(kinds)):
+            search(k)
     candidates, scales = (np.concatenate(parts) for parts in zip(*screened, strict=True))
     order = np.argsort(scales, kind="stable")[:N_REFINED]
     return candidates[order[np.isfinite(scales[order])]]
