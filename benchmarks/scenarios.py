@@ -236,6 +236,12 @@ def draw(lines, picture):
     figure.savefig(picture, dpi=110)
 
 
+def size(text):
+    """Rows and columns, written with a comma between them."""
+    n, p = text.split(",")
+    return int(n), int(p)
+
+
 def main():
     """Run the comparison."""
     options = parser(__doc__)
@@ -243,10 +249,10 @@ def main():
     options.add_argument("--repeats", type=int, default=200)
     options.add_argument("--limit", type=float, default=120.0, help="seconds for a peer and a line of the table")
     options.add_argument("--peers", nargs="*", default=["OLS", "Huber", "RANSAC", "RLM Tukey", "RLMDetSMM"])
-    options.add_argument("--sizes", type=int, default=len(SIZES), help="how many of the sizes, the small ones first")
+    options.add_argument("--sizes", nargs="*", type=size, default=SIZES, help="rows and columns, as in 50,1 200,10")
     options.add_argument("--quick", action="store_true", help="20 data sets a line, small sizes")
     arguments = options.parse_args()
-    sizes = SIZES[:4] if arguments.quick else SIZES[: arguments.sizes]
+    sizes = SIZES[:4] if arguments.quick else arguments.sizes
     names = ["ours", *arguments.peers]
     lines = compare(names, sizes, 20 if arguments.quick else arguments.repeats, arguments.limit)
     notes = []

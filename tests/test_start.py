@@ -75,3 +75,18 @@ def test_random_state(estimator, init):
     state = shared.get_state()[1].copy()
     estimator(init=init, random_state=1).fit(X, y)
     np.testing.assert_array_equal(shared.get_state()[1], state)  # the global generator is left alone
+
+
+@pytest.mark.parametrize(("alpha", "efficiency"), [(-np.inf, 0.95), (-2.0, 0.85)])
+def test_mm_estimator_has_the_chosen_efficiency(alpha, efficiency):
+    rng = np.random.default_rng(0)
+    model = GeneralRobustRegressor(alpha, c="auto", init="s", efficiency=efficiency)
+    squares = np.empty((1000, 2))
+    for line in squares:
+        X, y = rng.normal(size=(1000, 10)), rng.normal(size=1000)
+        line[:] = [np.sum(fit.fit(X, y).coef_ ** 2) for fit in (LinearRegression(), model)]
+    of_least_squares, ours = squares.sum(axis=0)
+    simulated = of_least_squares / ours
+    error = np.std(squares @ (1.0, -simulated)) * np.sqrt(len(squares)) / ours
+    assert error < 0.01
+    assert abs(simulated - efficiency) < 0.01 + 2.0 * error
