@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_robust._fit.background import is_ruled, with_background
-from sklearn_robust._fit.dual import DualNewton, dual_objective, weighted_ridge
+from sklearn_robust._fit.dual import DualNewton, dual_objective, smoothed
 from sklearn_robust._fit.flexible import flexible_start
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.lbfgs import LBFGS
@@ -25,6 +25,7 @@ from sklearn_robust._fit.start import find_start, spread_index
 from sklearn_robust._rows import vector
 from sklearn_robust._rows.blocks import Rows, row_terms
 from sklearn_robust._rows.kernels import KernelRows
+from sklearn_robust._rows.threads import serial_blas
 
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
 DUAL_SOLVERS = {"auto": LBFGS, "newton": DualNewton, "irls": IRLS, "lbfgs": LBFGS}
@@ -148,19 +149,20 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
 
 def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool, _like=None):
     """The same with an exact kernel; the part is a rough fit with a few landmarks, whose weights and law are kept."""
-    part, strength, theta, bends = None, settings.strength, None, np.ones(len(rows))
+    part, strength, law, theta, bends = None, settings.strength, None, None, np.ones(len(rows))
     if starts or strength is None:
         few = rows.on_landmarks(_LANDMARKS, np.random.default_rng(settings.seed))
         coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL)
-        part = _fit(few, policy, coarse, None, _silent)
+        with serial_blas():
+            part = _fit(few, policy, coarse, None, _silent)
         strength = max(part.strength, rows.least_strength)
     working = strength * rows.frame.noise_unit**2
     if part is not None and starts:
-        theta = weighted_ridge(rows, working, part.point.weights)
-        bends = row_terms(rows.residuals(theta), part.point.law.of_rows(), vector.CURVATURE)
+        residuals = few.residuals(part.point.theta)
+        bends = row_terms(residuals, part.point.law.of_rows(), vector.CURVATURE)
     objective = dual_objective(rows, working, bends, policy.learns)
-    law = None
     if part is not None and starts:
+        theta = smoothed(objective, residuals, part.point.weights)
         if policy.learns:
             law = part.point.law
             law = policy.widened(objective, law) if law.share == 0.0 else law

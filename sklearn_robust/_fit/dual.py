@@ -195,11 +195,15 @@ def dual_objective(rows: KernelRows, strength: float, bends, learns: bool) -> Du
     )
 
 
-def weighted_ridge(rows: KernelRows, strength: float, weights) -> np.ndarray:
-    """Coefficients (1 + 2 n,) of ridge with weights (n,) of the loss, at a strength in working units."""
-    n = len(rows)
-    omega = rows.precisions * weights
+def smoothed(objective: DualObjective, residuals, weights) -> np.ndarray:
+    """Coefficients (1 + 2 n,) from a fit like it, with residuals and weights (n,) of the loss: ridge of pseudo-values.
+
+    A pseudo-value is the fit plus the weighted residual (P. J. Huber, Robust Statistics, 1981, section 7.8): no
+    outlier, and so the same factor serves as for the steps.
+    """
+    rows, n = objective.rows, len(objective.rows)
+    lost = (1.0 - weights) * residuals * (rows.noise if rows.noise.size else 1.0)
     gradient = np.zeros(1 + 2 * n)
-    gradient[1 : 1 + n] = omega * rows.working_y
+    gradient[1 : 1 + n] = objective.inverse.root**2 * (rows.working_y - lost)
     gradient[0] = gradient[1:].sum() if rows.frame.fit_intercept else 0.0
-    return DualInverse(rows, strength, omega) @ gradient
+    return objective.inverse @ gradient
