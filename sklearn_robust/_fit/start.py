@@ -7,25 +7,28 @@ cumulative weight along the rows in the order of (y, X), so that neither the ord
 repeated rows change the start.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective
 from sklearn_robust._fit.ridge import Inverse, solver_of
+from sklearn_robust._loss.bisquare import WIDE_TUNING
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import NONE
-from sklearn_robust._rows.subsets import refine_s, screen, subset_fits, weighted_fits
+from sklearn_robust._rows.subsets import m_scale, refine_s, screen, subset_fits, weighted_fits
 from sklearn_robust._rows.threads import run_all
 
 # Subsets drawn; sensitivity components, each of which makes three halves; candidates of either kind that take N_STEPS
-# steps, at most and where steps are dear; those of all that are iterated to the end.
-N_SUBSETS, N_COMPONENTS, N_KEPT, N_KEPT_DEAR, N_STEPS, N_REFINED = 50, 5, 12, 4, 2, 3
+# steps, at most and where steps are dear; those of all that other rows judge, and that are iterated to the end.
+N_SUBSETS, N_COMPONENTS, N_KEPT, N_KEPT_DEAR, N_STEPS, N_JUDGED, N_REFINED = 50, 5, 12, 4, 2, 16, 3
+# Minima whose scales differ by less count as equal.
+_NEARLY = 1.15
 # What is dear: arithmetic of eliminations, of halves, of steps, which only many columns meet.
-_MOST_SUBSET_WORK, _MOST_HALF_WORK, _MOST_STEP_WORK, _CHEAP_WORK = 4e6, 1e8, 2e8, 1e5
-_SORTED_ROWS = 20_000
+_MOST_SUBSET_WORK, _MOST_HALF_WORK, _MOST_STEP_WORK, _CHEAP_WORK, _JUDGED_WORK = 4e6, 1e8, 2e8, 1e5, 5e6
+_SORTED_ROWS, _STRETCH, _MOST_JUDGED = 20_000, 1000, 100_000  # the last one in entries of X
 _ROUGH, _FINE = 1e-3, 1e-8
 _ANNEALING_STEPS = 8
 # Of a sparse design, whose rows the S-estimate has to write out.
@@ -58,26 +61,116 @@ def ols(objective: Objective) -> Start:
 
 
 def s_estimate(objective: Objective, plain: Start, seed: int) -> Start:
-    """Fast-S: candidates are screened on a few hundred rows, the best and least squares iterated on a few thousand.
+    """Fast-S: candidates are screened on a few hundred rows, the best and least squares iterated on a thousand or more.
 
-    The scale is rough where the law is learned; one that is held is worth its last digits.
+    Where columns are many, a few rows fit a wrong plane so well that their scale says little: so all are judged by
+    rows that they were not fitted to. The scale is rough where the law is learned; one that is held is worth its last
+    digits.
     """
     rng = np.random.default_rng(seed)
     rows, q, n_coefs = objective.rows, len(objective.penalty), objective.n_coefs
-    columns, y, weights = _sample(rows, _n_rows(q), rng).dense()
-    near = _near_weights(columns, weights)
-    max_steps = _max_steps(len(y), q, 100)
-    shares = near.sum() / weights.sum()
-    candidates = np.vstack((_screened(columns, y, weights, near, n_coefs, rng), plain.theta))
-    theta, _ = refine_s(columns, y, near, n_coefs * shares, candidates, max_steps, _ROUGH)
-    theta, scale = refine_s(columns, y, weights, n_coefs, theta[None], max_steps, _ROUGH if objective.learns else _FINE)
+    judges = _Some.of(rows, _n_judges(q), rng)
+    few = judges.thinned(_n_rows(q))
+    spread = few.spread()
+    judges, few = judges.weighted(spread), few.weighted(spread)
+    max_steps = _max_steps(len(few.y), q, 100)
+    judged = len(few.y) < len(judges.y)
+    n_best = N_JUDGED if judged else N_REFINED
+    candidates = _screened(few, n_coefs, n_best, rng)
+    if judged:
+        candidates = candidates[np.argsort(judges.scales(candidates, n_coefs), kind="stable")[:N_REFINED]]
+    candidates = np.vstack((candidates, plain.theta))
+    ends, scales = refine_s(few.columns, few.y, few.near, n_coefs * few.share, candidates, max_steps, _ROUGH)
+    theta = judges.best(ends[np.isfinite(scales)], n_coefs)
+    tol = _ROUGH if objective.learns else _FINE
+    (theta,), (scale,) = refine_s(few.columns, few.y, few.weights, n_coefs, theta[None], max_steps, tol)
     theta = objective.inverse.project(theta)
-    return Start(theta, scale if len(y) == len(rows) else rows.m_scale(theta, n_coefs), objective.learns)
+    return Start(theta, scale if len(few.y) == len(rows) else rows.m_scale(theta, n_coefs), objective.learns)
+
+
+@dataclass(frozen=True)
+class _Some:
+    """Some rows, written out: columns (q, m), and (m,) each y, weights, and ``near``, which fall off with leverage."""
+
+    columns: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray
+    near: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Rows, most: int, rng) -> "_Some":
+        """At most so many rows."""
+        columns, y, weights = _sample(rows, most, rng).dense()
+        return cls(columns, y, weights, weights)
+
+    def spread(self) -> tuple[np.ndarray, np.ndarray]:
+        """Median and robust standard deviation of each column (q, 1)."""
+        middle = _medians(self.columns, self.weights)[:, None]
+        return middle, _medians(np.abs(self.columns - middle), self.weights)[:, None] / NORMAL_QUARTILE
+
+    def weighted(self, spread) -> "_Some":
+        """With weights ``near`` that fall off where a row is far out in some column.
+
+        Of lines that fit about as many rows the one that does not owe it to leverage is the better start; the fit
+        itself gives far rows their full weight.
+        """
+        middle, size = spread
+        size = np.where(size > 0.0, size, np.inf)
+        far = np.empty(len(self.y))
+        for first in range(0, len(far), _STRETCH):  # without a copy of all columns
+            part = slice(first, first + _STRETCH)
+            far[part] = (np.abs(self.columns[:, part] - middle) / size).max(axis=0)
+        return replace(self, near=self.weights * (_NEAR / np.maximum(far, _NEAR)) ** 4)
+
+    @property
+    def share(self) -> float:
+        """How much of the weight is near."""
+        return self.near.sum() / self.weights.sum()
+
+    def thinned(self, most: int) -> "_Some":
+        """At most so many of them, of weight 1, evenly along the order that they stand in."""
+        if len(self.y) <= most:
+            return self
+        below = np.cumsum(self.weights)
+        return self.chosen(
+            np.searchsorted(below, (np.arange(most) + 0.5) * (below[-1] / most)).clip(max=len(below) - 1)
+        )
+
+    def chosen(self, taken) -> "_Some":
+        """Rows drawn by weight, and then of weight 1."""
+        near = self.near[taken] / self.weights[taken]
+        return _Some(np.ascontiguousarray(self.columns[:, taken]), self.y[taken], np.ones(len(taken)), near)
+
+    def scales(self, candidates, n_coefs: float) -> np.ndarray:
+        """The M-scale (k,) of each of some coefficients (k, q), by near rows."""
+        residuals = self.y - candidates @ self.columns
+        return np.array([m_scale(line, self.near, n_coefs * self.share, 0.0, _ROUGH) for line in residuals])
+
+    def best(self, candidates, n_coefs: float) -> np.ndarray:
+        """The coefficients (q,) of smallest M-scale; of nearly equal ones those that fit most rows, by a wide bisquare.
+
+        At the smallest scale: the scales are noisier than the count of rows that one judges by.
+        """
+        if len(candidates) == 1:
+            return candidates[0]
+        scales = self.scales(candidates, n_coefs)
+        smallest = scales.min()
+        if smallest > 0.0:
+            candidates = candidates[scales <= _NEARLY * smallest]
+            u = (self.y - candidates @ self.columns) / (smallest * WIDE_TUNING)
+            fitted = np.maximum(1.0 - u * u, 0.0) ** 3 @ self.near
+            return candidates[np.argmax(fitted)]
+        return candidates[np.argmin(scales)]
 
 
 def _n_rows(q: int) -> int:
     """On how many rows the best candidates are iterated."""
     return max(1000, 20 * q)
+
+
+def _n_judges(q: int) -> int:
+    """By how many rows they are judged."""
+    return max(_n_rows(q), min(200 * q, _MOST_JUDGED // q))
 
 
 def _max_steps(n_rows: int, q: int, most: int) -> int:
@@ -89,38 +182,30 @@ def sharpened(objective: Objective, start: Start, seed: int) -> Start:
     rows, q = objective.rows, len(start.theta)
     if not start.rough:
         return start
-    columns, y, weights = _sample(rows, _n_rows(q), np.random.default_rng(seed)).dense()
-    max_steps = _max_steps(len(y), q, 2000)  # some minima are slow to come to
-    theta, scale = refine_s(columns, y, weights, objective.n_coefs, start.theta[None], max_steps, _FINE)
+    few = _Some.of(rows, _n_judges(q), np.random.default_rng(seed)).thinned(_n_rows(q))
+    max_steps = _max_steps(len(few.y), q, 2000)  # some minima are slow to come to
+    (theta,), (scale,) = refine_s(
+        few.columns, few.y, few.weights, objective.n_coefs, start.theta[None], max_steps, _FINE
+    )
     theta = objective.inverse.project(theta)
-    return Start(theta, scale if len(y) == len(rows) else rows.m_scale(theta, objective.n_coefs))
+    return Start(theta, scale if len(few.y) == len(rows) else rows.m_scale(theta, objective.n_coefs))
 
 
-def _near_weights(columns, weights) -> np.ndarray:
-    """Weights (m,) that fall off where a row is far out in some column.
-
-    Of lines that fit about as many rows the one that does not owe it to leverage is the better start; the fit itself
-    gives far rows their full weight.
-    """
-    deviations = np.abs(columns - _medians(columns, weights)[:, None])
-    sizes = _medians(deviations, weights)[:, None] / NORMAL_QUARTILE
-    far = np.where(sizes > 0.0, deviations / np.where(sizes > 0.0, sizes, 1.0), 0.0).max(axis=0)
-    return weights * np.minimum(1.0, _NEAR / np.maximum(far, _NEAR)) ** 4
-
-
-def _screened(columns, y, weights, near, n_coefs: float, rng) -> np.ndarray:
+def _screened(some: _Some, n_coefs: float, n_best: int, rng) -> np.ndarray:
     """The best few candidates (k, q): fits of halves of the rows, which resist clusters, and of small subsets."""
-    q, m = len(columns), max(200, min(20 * len(columns), 500), 5 * len(columns))
-    if len(y) > m:
-        few = np.sort(_draw(rng, weights, m))
-        columns, y, near = np.ascontiguousarray(columns[:, few]), y[few], near[few] / weights[few]
-        weights = np.ones(m)
+    q, m = len(some.columns), max(200, min(20 * len(some.columns), 500), 5 * len(some.columns))
+    if len(some.y) > m:
+        some = some.chosen(np.sort(_draw(rng, some.weights, m)))
+    columns, y, weights, near = some.columns, some.y, some.weights, some.near
     work = len(y) * q**2
     n_halves = int(np.clip(_MOST_HALF_WORK / work, 1, 1 + 3 * N_COMPONENTS))
     n_kept = int(min(max(_CHEAP_WORK / work, N_KEPT_DEAR), N_KEPT, max(_MOST_HALF_WORK / (N_STEPS * work), 1)))
+    n_kept_halves = n_kept
+    if n_best > N_REFINED:  # which will be judged: worth their steps
+        n_kept_halves = int(np.clip(_JUDGED_WORK / work, n_kept, N_KEPT))
     n_components = min(-(-(n_halves - 1) // 3), N_COMPONENTS, q)
     draws = _draw(rng, weights, (min(N_SUBSETS, int(_MOST_SUBSET_WORK / q**3)), q + min(q, 10)))
-    n_coefs *= near.sum() / weights.sum()
+    n_coefs *= some.share
 
     def of_halves():
         halves = [_nearest_half(columns, y, weights), *_sensitive_halves(columns, y, weights, n_components)]
@@ -130,7 +215,7 @@ def _screened(columns, y, weights, near, n_coefs: float, rng) -> np.ndarray:
     screened: list = [None] * len(kinds)
 
     def search(k: int) -> None:
-        screened[k] = screen(columns, y, near, n_coefs, kinds[k](), n_kept, N_STEPS)
+        screened[k] = screen(columns, y, near, n_coefs, kinds[k](), n_kept if k else n_kept_halves, N_STEPS)
 
     if work > _CHEAP_WORK:
         run_all(search, len(kinds))
@@ -138,7 +223,7 @@ def _screened(columns, y, weights, near, n_coefs: float, rng) -> np.ndarray:
         for k in range(len(kinds)):
             search(k)
     candidates, scales = (np.concatenate(parts) for parts in zip(*screened, strict=True))
-    order = np.argsort(scales, kind="stable")[:N_REFINED]
+    order = np.argsort(scales, kind="stable")[:n_best]
     return candidates[order[np.isfinite(scales[order])]]
 
 

@@ -17,7 +17,7 @@ from sklearn_robust._loss.jit import jit, jit_sums
 from sklearn_robust._rows.cpu import add_gram, add_score
 
 _DEPENDENT = 1e-9
-_SAME_BASIN, _NEARLY = 0.05, 1.15
+_SAME_BASIN = 0.05
 _STRIDE, _LEAST_LOG_SCALE, _MOST_SCALES = np.log(4.0), np.log(1e-300), 1200
 
 
@@ -283,11 +283,10 @@ def screen(Xt, y, weights, n_coefs, candidates, n_kept, n_steps):
 
 @jit
 def refine_s(Xt, y, weights, n_coefs, candidates, max_steps, tol):
-    """Iterate candidates (k, q) to minima of the M-scale: (coefficients (q,), scale) of the best.
+    """Iterate candidates (k, q) to minima of the M-scale: (coefficients (k, q), scales (k,)).
 
-    One that comes within a fraction of the scale of the best so far would end there too, and is left. Of minima of
-    nearly equal scale the best is the one that fits most rows, by a wide bisquare at the smallest scale: that scale is
-    noisier than the count of rows that it is judged by.
+    One that comes within a fraction of the scale of the best so far would end there too: it is left, its scale is inf.
+    An exact fit leaves all others.
     """
     k, q = candidates.shape
     residuals = np.empty(y.size)
@@ -316,16 +315,8 @@ def refine_s(Xt, y, weights, n_coefs, candidates, max_steps, tol):
             _improve(Xt, y, weights, before, current, residuals, work)
             scales[j] = m_scale(residuals, weights, n_coefs, before, 0.01 * tol)
         if scales[best] == 0.0:
-            return ends[best], 0.0
-    chosen = best
-    fewest = np.inf
-    for j in range(k):
-        if scales[j] <= _NEARLY * scales[best]:
-            _residuals(Xt, y, ends[j], residuals)
-            unfitted = 0.0
-            for i in range(y.size):
-                unfitted += weights[i] * bisquare(residuals[i] / scales[best] * (TUNING / WIDE_TUNING))
-            if unfitted < fewest:
-                fewest = unfitted
-                chosen = j
-    return ends[chosen], scales[chosen]
+            for other in range(k):
+                if other != best:
+                    scales[other] = np.inf
+            break
+    return ends, scales
