@@ -59,7 +59,7 @@ def test_verbs_are_those_of_the_array(fit_intercept, monkeypatch):
     np.testing.assert_allclose(frame.scale, expected.scale, rtol=1e-13)
     columns = Rows(X, y, np.empty(0), np.empty(0), frame).dense()[0].T
     theta, g = rng.normal(size=frame.n_coefs), rng.uniform(size=len(y))
-    seen = SparseDesign(csr, frame)
+    seen = SparseDesign.of(csr, frame)
     np.testing.assert_allclose(seen.predict(theta), columns @ theta, atol=1e-12)
     np.testing.assert_allclose(seen.adjoint(g), columns.T @ g, atol=1e-11)
     gram = (columns.T * g) @ columns
@@ -75,7 +75,7 @@ def test_conjugate_gradients_solve():
     rng = np.random.default_rng(0)
     X, y = make_data(n=400, p=30)
     frame = Frame.of(sparse.csr_array(X), y, np.empty(0), True)
-    seen = SparseDesign(sparse.csr_array(X), frame)
+    seen = SparseDesign.of(sparse.csr_array(X), frame)
     g = rng.uniform(0.2, 1.0, size=len(y))
     penalty = frame.penalty(5.0)
     matrix, operator, rhs = seen.gram(g), Gram(seen, g), rng.normal(size=31)

@@ -154,10 +154,14 @@ def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool, _li
         coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL)
         part = _fit(few, policy, coarse, None, _silent)
         strength = max(part.strength, rows.least_strength)
-    working = strength * rows.frame.noise_unit**2
+    working = rows.frame.working_strength(strength)
     if part is not None and starts:
-        theta = weighted_ridge(rows, working, part.point.weights)
+        weights = part.point.weights
+        if not 0.0 < weights.sum() < np.inf:  # it believes no row, or the loss overflows
+            weights = np.ones(len(rows))
+        theta = weighted_ridge(rows, working, weights)
         bends = row_terms(rows.residuals(theta), part.point.law.of_rows(), vector.CURVATURE)
+        bends = np.where(np.isfinite(bends), bends, 1.0)
     objective = dual_objective(rows, working, bends, policy.learns)
     law = None
     if part is not None and starts:

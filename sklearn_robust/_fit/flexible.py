@@ -119,7 +119,7 @@ def _n_draws(rows: Rows) -> int:
 def flexible_start(rows: Rows, strength: float | None, init: str, seed: int) -> tuple[float, Start]:
     """The strength, chosen for None, and the start of rows of features that ``init`` names."""
     n, unit = len(rows), rows.frame.noise_unit**2
-    given = None if strength is None else strength * unit
+    given = None if strength is None else rows.frame.working_strength(strength)
     size = max(_MIN_ROWS, _ROWS_A_COLUMN * rows.frame.n_coefs)
     some = rows.take(spread_index(n, size, np.random.default_rng(seed))) if n > size else rows
     share = len(some) / n  # with so many of the rows, this part of the penalty gives the same fit
