@@ -123,7 +123,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
             of_target = rows if j == 0 else rows.of_target(targets[j] if kept is None else targets[j][kept])
             with np.errstate(all="ignore"):  # what overflows is a stop reason, not NumPy's warnings
                 result = estimator._run(of_target, strength, form, seeds[j], like)
-                estimator.l2_regularization_ = found_strength(float(result.strength) / raised)
+                estimator.l2_regularization_ = found_strength(float(result.strength) / raised, strength is None)
                 estimator._set_attributes(of_target, result, form)
                 estimator.weights_ = result.point.weights
                 if kept is not None:
@@ -281,7 +281,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
     def _strength(self, rows: Rows, raised: float, form) -> float | None:
         """The strength of the penalty of raised weights; None to choose one."""
         if _checks.is_auto(self.l2_regularization):
-            return None if form.flexible else 0.0
+            return settled_strength(rows, None if form.flexible else 0.0)
         return settled_strength(rows, raised * float(self.l2_regularization))
 
     def _run(self, rows: Rows, strength: float | None, form, seed: int, like: Objective | None = None) -> FitResult:

@@ -279,12 +279,12 @@ def _check_memory(n: int) -> None:
         )
 
 
-def settled_strength(rows: Rows, strength: float) -> float:
-    """The strength, or the least with which an exact kernel can be solved, with a warning."""
+def settled_strength(rows: Rows, strength: float | None) -> float | None:
+    """The strength (None to choose one), or the least with which an exact kernel can be solved, with a warning."""
     if not isinstance(rows, KernelRows):
         return strength
     least = found_strength(rows.least_strength)
-    if strength >= least:
+    if strength is None or strength >= least:
         return strength
     warnings.warn(
         f"l2_regularization={strength:g} with an exact kernel is as good as no penalty: the fit may pass through every "
@@ -296,12 +296,12 @@ def settled_strength(rows: Rows, strength: float) -> float:
     return least
 
 
-def found_strength(strength: float) -> float:
+def found_strength(strength: float, positive: bool = True) -> float:
     """The strength that a fit chose or has to take, if it is a number still."""
-    if not np.isfinite(strength):
+    if strength == np.inf or (positive and strength == 0.0):
         raise ValueError(
-            f"l2_regularization must be finite in units of kernel * sample_weight / noise_scale**2. Got {strength}; scale "
-            "the columns of X, sample_weight and noise_scale to a mean of 1."
+            f"l2_regularization must be a number in units of kernel * sample_weight / noise_scale**2. Got {strength}; "
+            "scale the columns of X, sample_weight and noise_scale to a mean of 1."
         )
     return strength
 

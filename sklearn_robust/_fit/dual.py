@@ -147,7 +147,10 @@ class DualObjective(Objective):
         matrix = rows.X * omega[:, None]
         matrix.ravel()[:: n + 1] += self.strength
         right = point.gradient[1 : 1 + n]
-        solved = np.linalg.solve(matrix, np.column_stack((right, omega)))
+        try:
+            solved = np.linalg.solve(matrix, np.column_stack((right, omega)))
+        except np.linalg.LinAlgError:  # some curvatures are below zero, and this one cancels the penalty
+            return None
         out = np.zeros(1 + 2 * n)
         change = solved[:, 0]
         if rows.frame.fit_intercept:
