@@ -13,6 +13,7 @@ scalar product then, and steps are sums of either kind, as if theta were coeffic
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.blas import dnrm2
 from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
 
 from sklearn_robust._fit.irls import IRLS
@@ -170,7 +171,7 @@ class DualObjective(Objective):
         """How large the terms are whose rounding a residual carries."""
         n = len(self.rows)
         largest = float(np.abs(self.rows.X.diagonal()).max())
-        return float(abs(theta[0]) + np.abs(theta[1 : 1 + n]).max() + largest * np.linalg.norm(theta[1 + n :]))
+        return float(abs(theta[0]) + np.abs(theta[1 : 1 + n]).max() + largest * dnrm2(theta[1 + n :]))
 
 
 class DualNewton:

@@ -40,7 +40,8 @@ class SparseDesign:
     def of(cls, X, frame: Frame) -> "SparseDesign":
         """Centres full columns far from zero: there are no others whose spread is small beside their mean."""
         far = (np.abs(frame.center) > _FAR * frame.scale) & np.isfinite(frame.scale)
-        far[far] = np.bincount(X.indices, minlength=X.shape[1])[far] == X.shape[0]
+        if far.any():
+            far[far] = np.bincount(X.indices, minlength=X.shape[1])[far] == X.shape[0]
         if not far.any():
             return cls(X, frame, frame.center)
         near = sparse.csr_array((X.data - np.where(far, frame.center, 0.0)[X.indices], X.indices, X.indptr), X.shape)

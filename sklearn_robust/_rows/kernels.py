@@ -166,6 +166,7 @@ def double_centred(K) -> np.ndarray:
 
     A kernel that is positive for such a alone, as ``additive_chi2``, then is so for all.
     """
+    K -= float(K[0, 0])  # the means of equal numbers are not quite that number
     means = K.mean(axis=0)
     K -= means
     K -= means[:, None] - means.mean()
