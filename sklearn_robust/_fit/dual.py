@@ -181,7 +181,8 @@ class DualNewton:
 
     def step(self, objective: DualObjective, policy, point: Point) -> Point:
         """The next coefficients, then the next law."""
-        theta = self._coefficients(objective, point)
+        theta, n = self._coefficients(objective, point), len(objective.rows)
+        theta[1 : 1 + n] = objective.rows.X @ theta[1 + n :]  # whose rounding stays, where they were far larger before
         return objective.at(theta, policy.step(objective, theta, point.law), self.wants)
 
     def _coefficients(self, objective: DualObjective, point: Point) -> np.ndarray:
