@@ -516,6 +516,8 @@ FOUND = [
         l2_regularization=0.0,
         relation="permuted",
     ),
+    # a scale measured at the end of a rough fit
+    Case(seed=0, n=6, spread_exponents=True, learns=False, kernel="poly", init="ols", relation="repeated"),
     # dual coefficients whose squares overflow
     Case(seed=3165296340, n=3, p=1, target="huge", y_exponent=-100, learns=False, kernel="poly", relation="targets"),
     # a Newton system that is singular

@@ -134,7 +134,7 @@ def test_as_the_array_without_a_matrix(model, solver, without_matrix):
 def test_full_columns_far_from_zero_keep_their_digits(fit_intercept):
     X, y = make_data()
     near = np.random.default_rng(1).normal(size=(len(y), 2))
-    X, y = np.column_stack((X, near + [1e8, -1e5])), y + near @ [2.0, -1.0]
+    X, y = np.column_stack((X, near + np.array([1e8, -1e5]))), y + near @ [2.0, -1.0]
     for model in (AdaptiveRobustRegressor(fit_intercept=fit_intercept), GeneralRobustRegressor(l2_regularization=1.0)):
         found, expected = (clone(model).fit(each, y) for each in (sparse.csr_array(X), X))
         np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-5, atol=1e-6)

@@ -151,7 +151,9 @@ def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool, _li
     part, strength, theta, bends = None, settings.strength, None, np.ones(len(rows))
     if starts or strength is None:
         few = rows.on_landmarks(_LANDMARKS, np.random.default_rng(settings.seed))
-        coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL)
+        # a scale that is measured is held to the end: it has the digits of these weights
+        tol = settings.tol if policy.measures_start else _PART_TOL
+        coarse = settings._replace(solver="auto", max_iter=50, tol=tol)
         part = _fit(few, policy, coarse, None, _silent)
         strength = max(part.strength, rows.least_strength)
     working = rows.frame.working_strength(strength)
