@@ -518,6 +518,17 @@ FOUND = [
     ),
     # a scale measured at the end of a rough fit
     Case(seed=0, n=6, spread_exponents=True, learns=False, kernel="poly", init="ols", relation="repeated"),
+    # one row with all the weight
+    Case(
+        seed=0,
+        n=6,
+        spread_exponents=True,
+        weights="wide",
+        learns=False,
+        kernel="poly",
+        init="ols",
+        relation="y-shifted",
+    ),
     # dual coefficients whose squares overflow
     Case(seed=3165296340, n=3, p=1, target="huge", y_exponent=-100, learns=False, kernel="poly", relation="targets"),
     # a Newton system that is singular
