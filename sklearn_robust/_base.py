@@ -22,7 +22,7 @@ from sklearn_robust._fit.dual import NotPositive
 from sklearn_robust._fit.objective import Law, Objective
 from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.start import MOST_S_COLUMNS, too_wide_for_subsets
-from sklearn_robust._forms import OF_FORMS, Columns, check_kernel, form_of, predicted, settled_strength
+from sklearn_robust._forms import OF_FORMS, Columns, check_kernel, form_of, found_strength, predicted, settled_strength
 from sklearn_robust._rows import vector
 from sklearn_robust._rows.blocks import Rows, row_terms
 from sklearn_robust._rows.design import MOST_COLUMNS
@@ -123,8 +123,8 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
             of_target = rows if j == 0 else rows.of_target(targets[j] if kept is None else targets[j][kept])
             with np.errstate(all="ignore"):  # what overflows is a stop reason, not NumPy's warnings
                 result = estimator._run(of_target, strength, form, seeds[j], like)
+                estimator.l2_regularization_ = found_strength(float(result.strength) / raised, strength is None)
                 estimator._set_attributes(of_target, result, form)
-                estimator.l2_regularization_ = float(result.strength) / raised
                 estimator.weights_ = result.point.weights
                 if kept is not None:
                     estimator.weights_ = estimator._all_weights(X, targets[j], weights, noise, of_target, result, form)
@@ -263,7 +263,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         if kept is not None:
             _checks.check_finite("X", X)
             y, weights, noise = y[kept], weights[kept], noise[kept] if noise.size else noise
-        form = form_of(self, X, len(y), seed)
+        form = form_of(self, X, kept, seed)
         q = int(self.fit_intercept) + (0 if form.flexible else X.shape[1])
         if self._measures_scale() and weights.size and weights.sum() <= q + 1 and weights.mean() < 1.0:
             warnings.warn(
@@ -281,7 +281,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
     def _strength(self, rows: Rows, raised: float, form) -> float | None:
         """The strength of the penalty of raised weights; None to choose one."""
         if _checks.is_auto(self.l2_regularization):
-            return None if form.flexible else 0.0
+            return settled_strength(rows, None if form.flexible else 0.0)
         return settled_strength(rows, raised * float(self.l2_regularization))
 
     def _run(self, rows: Rows, strength: float | None, form, seed: int, like: Objective | None = None) -> FitResult:

@@ -24,11 +24,14 @@ _MANY_COLUMNS = 200
 _PREDICTED_ENTRIES = 2**22
 # Matrices of the size of the kernel's that a fit holds at once.
 _MATRICES = 3
+# Of a kernel's values: their squares times weights, and over squares of noise scales, are numbers.
+_LARGEST, _LARGEST_LINEAR = 1e100, 1e200
 _EPS = np.finfo(float).eps
 
 
-def form_of(model, X, n_rows: int, seed: int):
-    """The form that the parameters of a model ask for; n_rows of X count."""
+def form_of(model, X, kept, seed: int):
+    """The form that the parameters of a model ask for."""
+    n_rows = X.shape[0] if kept is None else int(kept.sum())
     if model.n_components is not None and not model._is_linear:
         if model.n_components > n_rows:
             _checks.refuse(
@@ -37,15 +40,15 @@ def form_of(model, X, n_rows: int, seed: int):
                 f"at most the number of rows, n_samples={n_rows}",
                 "None is the exact kernel",
             )
-        return Nystroem(kernel_of(model, X), model.n_components, seed)
+        return Nystroem(kernel_of(model, X, kept), model.n_components, seed)
     if not model._is_linear:
-        return Exact(kernel_of(model, X))
+        return Exact(kernel_of(model, X, kept))
     if sparse.issparse(X) or X.shape[1] <= max(n_rows, _MANY_COLUMNS):
         return Columns()
     penalised = not _checks.is_auto(model.l2_regularization) and model.l2_regularization > 0.0
     # subsets of rows need columns; without a penalty the rows determine only some directions
     if penalised and model.init != "s":
-        return Exact(kernel_of(model, X))
+        return Exact(kernel_of(model, X, kept))
     return Directions(scaled=not penalised)
 
 
@@ -70,13 +73,13 @@ def check_kernel(model) -> None:
         _checks.refuse("init", model.init, "another start for a kernel", "'auto' takes 'gnc' there")
 
 
-def kernel_of(model, X) -> Kernel:
+def kernel_of(model, X, kept) -> Kernel:
     """The kernel that the parameters of a model name."""
     if callable(model.kernel):
         return Kernel(model.kernel, dict(model.kernel_params or {}))
     params = {} if model._is_linear else {name: getattr(model, name) for name in ("gamma", "degree", "coef0")}
     shifts = model.kernel == "rbf" or (model._is_linear and model.fit_intercept)
-    return Kernel(model.kernel, params, X.mean(axis=0) if shifts else None)
+    return Kernel(model.kernel, params, (X if kept is None else X[kept]).mean(axis=0) if shifts else None)
 
 
 @dataclass(frozen=True)
@@ -163,8 +166,10 @@ class Nystroem:
         else:
             self.indices = counted[draw_landmarks(X if kept is None else X[kept], self.size, rng)]
             Z = X[self.indices]
-            self.landmarks = Landmarks.of(self.kernel, Z, self.kernel(Z))
+            self.landmarks = Landmarks.of(self.kernel, Z, _check_finite(self.kernel, self.kernel(Z)))
         phi = self.landmarks.features(X if kept is None else X[kept])
+        if isinstance(phi, np.ndarray):
+            _check_finite(self.kernel, phi)
         frame = Frame.of(phi, y, weights, fit_intercept, noise)
         return Rows(phi, y, weights, noise / frame.noise_unit, frame)
 
@@ -201,11 +206,7 @@ class Exact:
             K = X.copy() if kept is None else X[np.ix_(kept, kept)]
         else:
             K = self.kernel(self.basis)
-        if not np.isfinite(K.sum()):
-            raise ValueError(
-                f"kernel must give finite numbers. Got NaN or inf from kernel={self.kernel.metric!r}; "
-                "scale the columns of X (sklearn.preprocessing), or take another gamma, degree or coef0."
-            )
+        _check_finite(self.kernel, K)
         self.means = K.mean(axis=0) if fit_intercept else np.zeros(len(y))
         frame = Frame.of(np.empty((len(y), 0)), y, weights, fit_intercept, noise)
         largest = float(np.abs(K.diagonal()).max())
@@ -257,6 +258,17 @@ def _dual_intercept(model, kernel: Kernel) -> float:
     return model.intercept_ + float(model.coef_ @ kernel.center)
 
 
+def _check_finite(kernel: Kernel, K) -> np.ndarray:
+    """Values of a kernel, or what is made of them, if they are numbers whose powers are such."""
+    largest, most = float(max(K.max(), -K.min())), _LARGEST_LINEAR if kernel.metric == "linear" else _LARGEST
+    if not largest < most:  # which NaN is not, either
+        raise ValueError(
+            f"kernel must give finite numbers, below {most:g}. Got {largest:g} from kernel={kernel.metric!r}; "
+            "scale the columns of X (sklearn.preprocessing), or take another gamma, degree or coef0."
+        )
+    return K
+
+
 def _check_memory(n: int) -> None:
     """Whether the kernel matrix of n rows, and what is made of it, fit in memory."""
     needed, there = 8.0 * _MATRICES * n**2, kernels.memory()
@@ -267,12 +279,12 @@ def _check_memory(n: int) -> None:
         )
 
 
-def settled_strength(rows: Rows, strength: float) -> float:
-    """The strength, or the least with which an exact kernel can be solved, with a warning."""
+def settled_strength(rows: Rows, strength: float | None) -> float | None:
+    """The strength (None to choose one), or the least with which an exact kernel can be solved, with a warning."""
     if not isinstance(rows, KernelRows):
         return strength
-    least = rows.least_strength
-    if strength >= least:
+    least = found_strength(rows.least_strength)
+    if strength is None or strength >= least:
         return strength
     warnings.warn(
         f"l2_regularization={strength:g} with an exact kernel is as good as no penalty: the fit may pass through every "
@@ -282,6 +294,16 @@ def settled_strength(rows: Rows, strength: float) -> float:
         stacklevel=4,
     )
     return least
+
+
+def found_strength(strength: float, positive: bool = True) -> float:
+    """The strength that a fit chose or has to take, if it is a number still."""
+    if strength == np.inf or (positive and strength == 0.0):
+        raise ValueError(
+            f"l2_regularization must be a number in units of kernel * sample_weight / noise_scale**2. Got {strength}; "
+            "scale the columns of X, sample_weight and noise_scale to a mean of 1."
+        )
+    return strength
 
 
 def predicted(model, X) -> np.ndarray:

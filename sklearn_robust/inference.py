@@ -164,6 +164,7 @@ def fit_errors(evidence: Evidence, X, noise=NONE) -> np.ndarray:
     covariance = joint_covariance(evidence, "model")[: frame.n_coefs, : frame.n_coefs]
     design = frame.design(X, noise)
     squares = np.einsum("ij,ij->i", design @ covariance, design)
+    squares = np.where(np.isnan(squares), np.inf, squares)  # covariances that overflow, of either sign
     return np.sqrt(np.maximum(squares, 0.0)) * (evidence.c * frame.c_unit)
 
 

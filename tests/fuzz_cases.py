@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
+from scipy import sparse
 
 from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor, _base
 
@@ -23,12 +24,15 @@ TARGETS = ("gaussian", "heavy", "exact", "plane", "constant", "zero", "huge", "r
 WEIGHTS = ("none", "integers", "zeros", "uniform", "tiny", "huge", "sum-one", "wide")
 NOISES = ("none", "uniform", "wide", "tiny", "huge")
 NOISE_UNITS = {"tiny": 1e-100, "huge": 1e100}
-LAYOUTS = ("C", "F", "strided", "reversed", "read-only", "memory-mapped", "frame", "list", "big-endian")
+LAYOUTS = ("C", "F", "strided", "reversed", "read-only", "memory-mapped", "frame", "list", "big-endian", "csr", "csc")
 TYPES = ("float64", "float32", "int64", "uint8", "bool", "object")
 EXPONENTS = (0, 1, -1, 3, -3, 8, -8, 30, -30, 100, -100, 140, -140)
 SHIFTS = (0.0, 1.0, -1e3, 1e6, 1e9)
-RELATIONS = ("layout", "permuted", "repeated", "y-units", "x-units", "y-shifted", "y-tilted", "zero-weights")
+RELATIONS = (
+    "layout", "permuted", "repeated", "y-units", "x-units", "y-shifted", "y-tilted", "zero-weights", "targets",
+)  # fmt: skip
 ALPHAS = (1.0, 0.0, -2.0, -INF, 2.0, 3.0, 8.0, INF, 0.5, 1.5, 1.99, 2.01, 2.5, -0.1, -8.0, 1e-9)
+MOST_KERNEL_ROWS = 60
 BOUNDS = ((0.0, 2.0), (0.0, 0.0), (1.0, 1.0), (2.0, 2.0), (0.5, 1.5), (0.0, 4.0), (0.0, INF), (3.0, 3.0))
 
 
@@ -66,6 +70,9 @@ class Case:
     efficiency: float = 0.95
     alpha_bounds: tuple[float, float] = (0.0, 2.0)
     c_min: float | None = None
+    contamination: float | str = "auto"
+    kernel: str = "linear"
+    n_components: int | None = None
     fit_intercept: bool = True
     l2_regularization: float | str = "auto"
     solver: str = "auto"
@@ -79,6 +86,11 @@ class Case:
         """Random numbers of this case."""
         return np.random.default_rng((self.seed, salt))
 
+    @property
+    def has_kernel(self) -> bool:
+        """Whether the model has a kernel: of few rows only."""
+        return self.kernel != "linear" and self.n <= MOST_KERNEL_ROWS
+
     def model(self, y_factor: float = 1.0):
         """The estimator; scales that are held are in units of the typical size of y, here times a factor."""
         unit = 10.0 ** float(self.y_exponent) * y_factor / NOISE_UNITS.get(self.noise, 1.0)
@@ -86,9 +98,13 @@ class Case:
             name: getattr(self, name)
             for name in ("fit_intercept", "l2_regularization", "solver", "init", "max_iter", "tol", "random_state")
         }
+        if self.has_kernel:
+            common |= {"kernel": self.kernel, "n_components": self.n_components}
         if self.learns:
             c_min = None if self.c_min is None else self.c_min * unit
-            return AdaptiveRobustRegressor(alpha_bounds=self.alpha_bounds, c_min=c_min, **common)
+            return AdaptiveRobustRegressor(
+                alpha_bounds=self.alpha_bounds, c_min=c_min, contamination=self.contamination, **common
+            )
         c = self.c if isinstance(self.c, str) else self.c * unit
         return GeneralRobustRegressor(self.alpha, c, efficiency=self.efficiency, **common)
 
@@ -106,8 +122,9 @@ class Case:
             X = np.ascontiguousarray(_typed(X, self.dtype), dtype=np.float64)
             y = _target(self, Z, rng) * 10.0 ** float(self.y_exponent)
         if self.target == "huge":
-            # and far from zero, or nearly dependent on each other, too
+            # and far from zero, or nearly dependent on each other, too; or in units of y over the least penalty
             lost = max(1.0, abs(self.x_shift)) * (1e15 if self.columns in ("collinear", "mixed") else 1.0)
+            lost = 1e200 if self.has_kernel else lost
             y[rng.integers(self.n)] = 1e300 / lost
         if self.bad != "none":
             value = {"nan": np.nan, "inf": np.inf, "-inf": -np.inf}[self.bad[2:]]
@@ -232,6 +249,8 @@ def _laid_out(a, layout: str):
         return pd.DataFrame(a, index, [f"x{j}" for j in range(a.shape[1])]) if a.ndim == 2 else pd.Series(a, index)
     if layout == "list":
         return a.tolist()
+    if layout in ("csr", "csc") and a.ndim == 2:
+        return sparse.csr_array(np.asarray(a, float)) if layout == "csr" else sparse.csc_matrix(np.asarray(a, float))
     if layout == "big-endian" and a.dtype != object:
         return a.astype(a.dtype.newbyteorder(">"))
     return a
@@ -264,6 +283,9 @@ CHOICES: dict[str, tuple] = {
     "efficiency": _mostly(0.95, (0.5, 0.85, 0.999)),
     "alpha_bounds": _mostly((0.0, 2.0), BOUNDS),
     "c_min": _mostly(None, (1e-6, 0.1, 1.0, 100.0)),
+    "contamination": _mostly("auto", (0.0, 0.1, 0.3)),
+    "kernel": ("linear",) * 4 + ("rbf", "poly"),
+    "n_components": (None, None, 1, 3, 10),
     "fit_intercept": (True, True, False),
     "l2_regularization": _mostly("auto", (0.0, 1e-6, 1.0, 1e6)),
     "solver": tuple(_base.SOLVERS),

@@ -1,6 +1,6 @@
 """Whatever is fitted: a clear error, a warning of ours, or finite numbers that are an optimum and change as they must.
 
-``pytest tests/test_fuzz.py --hypothesis-profile=long`` looks for new cases; those that it found are examples below.
+``pytest tests/test_fuzz.py --hypothesis-profile=long`` looks for new cases; those that it found are in ``fuzz_found``.
 
 Two fits that must agree are compared where both converged without a warning:
 
@@ -10,6 +10,7 @@ Two fits that must agree are compared where both converged without a warning:
 - A loss that is not convex has several optima, and which is found depends on the start. Where a change of the data
   draws other subsets of rows for the start, both fits have to be stationary points of their data, and no more; that is
   checked of every fit, with gradients computed again here.
+- Of several targets each is the fit alone, and a sparse X is the dense one: what is refused is refused in one line.
 """
 
 import time
@@ -19,8 +20,11 @@ from typing import NamedTuple
 import naive_fit
 import numpy as np
 import pytest
-from fuzz_cases import INF, Case, Data, cases
+from fuzz_cases import Case, Data, cases
+from fuzz_found import FOUND
 from hypothesis import given
+from scipy import sparse
+from scipy.spatial.distance import cdist
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_robust import losses
@@ -38,7 +42,7 @@ class Outcome(NamedTuple):
 
 
 def outcome(model, data: Data) -> Outcome:
-    """Fit; any exception but a ValueError goes through."""
+    """Fit; any exception but a ValueError goes through, and the TypeError that a sparse X with a kernel is."""
     start = time.process_time()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -47,6 +51,10 @@ def outcome(model, data: Data) -> Outcome:
             error = ""
         except ValueError as refused:
             error = str(refused)
+        except TypeError as refused:
+            error = str(refused)
+            assert sparse.issparse(data.X) and error.startswith("X must be dense for a kernel"), error
+    assert "\n" not in error
     assert time.process_time() - start < SECONDS, "the fit hangs"
     for each in caught:
         text = str(each.message)
@@ -60,6 +68,38 @@ def ones_for_none(values, y):
     return np.ones(len(y)) if values is None else np.asarray(values, float)
 
 
+def expected_errors(case: Case, data: Data) -> tuple[list[str], list[str]]:
+    """What an error has to say, and where there need not be one, what it may say."""
+    certain, possible = [], []
+    if not (np.isfinite(data.X).all() and np.isfinite(data.y).all()):
+        certain.append("must be finite")
+    if not case.has_kernel:
+        return certain, possible
+    _, _, s, v, _ = counted_rows(data)
+    if case.init == "s":
+        certain.append("init must be")
+    if case.n_components is not None and case.n_components > len(s):
+        certain.append("n_components must be")
+    if certain:
+        return certain, possible
+    largest = np.abs(kernel_matrices(case, data)[0]).max()
+    if not largest < 1e100:  # which landmarks need not be
+        (certain if case.n_components is None else possible).append("kernel must give finite numbers")
+    elif abs(np.log10(largest) + np.log10(s).max() - 2 * np.log10(v).min()) > 280:  # the units of the penalty
+        possible.append("l2_regularization must be a number")
+    return certain, possible
+
+
+@np.errstate(over="ignore", under="ignore", invalid="ignore")
+def kernel_matrices(case: Case, data: Data, model=None) -> tuple[np.ndarray, np.ndarray]:
+    """The kernel between rows that count and landmarks, those rows for an exact kernel, and among the latter."""
+    X = counted_rows(data)[0]
+    Z = X if model is None or case.n_components is None else model.components_
+    if case.kernel == "rbf":
+        return np.exp(-cdist(X, Z, "sqeuclidean") / case.p), np.exp(-cdist(Z, Z, "sqeuclidean") / case.p)
+    return (X @ Z.T / case.p + 1) ** 3, (Z @ Z.T / case.p + 1) ** 3
+
+
 class Optimum(NamedTuple):
     """The fit in plain numbers, computed again: the loss, its gradient, and how many digits these can have."""
 
@@ -71,14 +111,20 @@ class Optimum(NamedTuple):
     condition: float  # of the design: how much worse coefficients may be
 
 
-@np.errstate(over="ignore", under="ignore", invalid="ignore")
-def computed_again(case: Case, model, data: Data) -> Optimum:
-    """Line 1 and its gradient per unit weight, coefficients in units of c over the size of their centred columns."""
+def counted_rows(data: Data):
+    """X, y, weights and noise scales of the rows that count, and the weights so that they sum to 1."""
     X, y = data.X, data.y
     s, v = ones_for_none(data.weights, y), ones_for_none(data.noise, y)
     kept = s > 0
-    X, y, s, v = X[kept], y[kept], s[kept], v[kept]
-    share = s / s.max() / (s / s.max()).sum()
+    return X[kept], y[kept], s[kept], v[kept], s[kept] / s.max() / (s / s.max()).sum()
+
+
+@np.errstate(over="ignore", under="ignore", invalid="ignore")
+def computed_again(case: Case, model, data: Data) -> Optimum:
+    """Line 1 and its gradient per unit weight, coefficients in units of c over the size of their centred columns."""
+    if case.has_kernel:
+        return _with_kernel(case, model, data)
+    X, y, s, v, share = counted_rows(data)
     unit = np.abs(X).max(axis=0)
     unit[unit == 0] = 1.0
     Z, coef = X / unit, model.coef_ * unit
@@ -117,13 +163,50 @@ def computed_again(case: Case, model, data: Data) -> Optimum:
     return Optimum(s.sum(), r, rho, slopes, max(rounding, columns, float(lost.max() / c)), condition)
 
 
+def _with_kernel(case: Case, model, data: Data) -> Optimum:
+    """The same of a kernel: slopes along its columns, as long as c where they are longest."""
+    _, y, s, v, share = counted_rows(data)
+    K, among = kernel_matrices(case, data, model)
+    centred = K - K.mean(axis=0)
+    spread = np.abs(centred - centred.mean(axis=1)[:, None]).max()
+    condition = np.abs(K).max() / spread if spread > 0 else 1.0
+    r = (y - K @ model.dual_coef_ - model.intercept_) / v
+    c, typical = model.c_, np.sort(v)[np.searchsorted(np.cumsum(share[np.argsort(v)]), 0.5)]
+    background = naive_fit.background(model)
+    pull = share * c * naive_fit.clean_probability(r, model.alpha_, c, *background) * losses.psi(r, model.alpha_, c)
+    fitted, penalty = np.abs(K) @ np.abs(model.dual_coef_), among @ model.dual_coef_
+    if case.n_components is not None:  # landmarks leave out directions below 1e-12 of the largest
+        values, vectors = np.linalg.eigh(among)
+        vectors = vectors[:, values > 1e-11 * values[-1]]
+        K, penalty, among = K @ vectors, penalty @ vectors, vectors.T @ among @ vectors
+    longest = np.abs(K).max(axis=0)
+    longest[longest == 0] = 1.0
+    strength = model.l2_regularization_ * typical / s.sum()
+    slopes = (strength * penalty / c - (pull / v * typical) @ K) / longest
+    tight = share * (typical / v) ** 2
+    slopes /= 1.0 + strength * typical * among.diagonal() / longest / longest + tight @ (K / longest) ** 2
+    if case.fit_intercept:
+        slopes = np.append(slopes, -(pull / v * typical).sum() / (1.0 + tight.sum()))
+    steep = max(1.0, 3 * float(losses.weight(r, model.alpha_, c).max()))
+    # dual coefficients are differences over the strength, from which K a is not made again where it is not too small
+    digits = 1.0 + min(
+        len(y) * float((share * (typical / v) ** 2).max() * longest.max() / (strength * typical or 1e-300)), 1e7
+    )
+    lost = EPS * (np.abs(y) + digits * fitted + abs(model.intercept_)) / v
+    rounding = float((lost * np.maximum(typical / v, 1.0) / c).max()) * steep
+    rho = float(share @ naive_fit.cost(r, model.alpha_, c, *background))
+    return Optimum(s.sum(), r, rho, slopes, rounding, condition)
+
+
 def check_numbers(case: Case, found: Outcome, data: Data) -> Optimum | None:
     """What holds for every fit; the optimum computed again where it has digits."""
     model = found.model
     overflow = "overflows" in model.stop_reason_
-    for name in ("coef_", "intercept_", "c_", "scale_"):
+    coef = "dual_coef_" if case.has_kernel else "coef_"
+    for name in (coef, "intercept_", "c_", "scale_"):
         assert np.isfinite(getattr(model, name)).all(), name
-    assert model.coef_.shape == (case.p,)
+    if not case.has_kernel:
+        assert model.coef_.shape == (case.p,)
     assert model.weights_.shape == data.y.shape
     assert not np.isnan(model.weights_).any()
     assert (model.weights_ >= 0).all()
@@ -135,6 +218,8 @@ def check_numbers(case: Case, found: Outcome, data: Data) -> Optimum | None:
     assert model.c_ >= 0
     if case.learns:
         assert case.alpha_bounds[0] <= model.alpha_ <= case.alpha_bounds[1]
+        held = case.contamination
+        assert 0 <= model.contamination_ <= 0.5 if held == "auto" else model.contamination_ in (0.0, held)
     else:
         assert model.alpha_ == case.alpha
     if overflow:
@@ -148,8 +233,8 @@ def check_numbers(case: Case, found: Outcome, data: Data) -> Optimum | None:
     if model.c_ == 0:
         return None
     again = computed_again(case, model, data)
-    penalised = case.l2_regularization not in ("auto", 0.0)
-    if again.rounding > 1e-6:
+    penalised = case.has_kernel or case.l2_regularization not in ("auto", 0.0)
+    if not again.rounding < 1e-6:
         return None
     if not (penalised and case.learns):
         S = max(again.S, case.n if any("rescaled" in text for text in found.messages) else 0.0)
@@ -178,7 +263,7 @@ def change(case: Case, data: Data) -> Change | None:
     """The relation of the case, where it holds."""
     rng = case.rng(1)
     X, y = data.X, data.y
-    penalised = case.l2_regularization not in ("auto", 0.0)
+    penalised = case.has_kernel or case.l2_regularization not in ("auto", 0.0)
     if not (np.isfinite(X).all() and np.isfinite(y).all()):
         return None
     if case.relation == "layout":
@@ -220,21 +305,27 @@ def check_same(case: Case, found: Outcome, other: Outcome, one: Optimum, two: Op
     a, b = found.model, other.model
     exact = case.relation in ("y-units", "x-units")
     if exact:
-        size = np.abs(what.one.X).max(axis=0)
-        there = b.coef_ * (what.x_factor / what.y_factor)
-        assert (np.abs(there - a.coef_) * size <= 1e-12 * (np.abs(a.coef_) * size).max()).all()
+        size = 1.0 if case.has_kernel else np.abs(what.one.X).max(axis=0)
+        here, there = (model.dual_coef_ if case.has_kernel else model.coef_ for model in (a, b))
+        there = there * (what.x_factor / what.y_factor)
+        assert (np.abs(there - here) * size <= 1e-12 * (np.abs(here) * size).max()).all()
         np.testing.assert_allclose(b.c_ / what.y_factor, a.c_, rtol=1e-12)
         assert a.alpha_ == b.alpha_
         assert a.n_iter_ == b.n_iter_
         return
-    v = ones_for_none(what.one.noise, what.one.y)
+    v, counted = ones_for_none(what.one.noise, what.one.y), ones_for_none(what.one.weights, what.one.y) > 0
     rounding = max(one.rounding, two.rounding, what.lost / (a.c_ * v.min())) * max(one.condition, two.condition)
     if rounding > 1e-6:
         return
     if another_optimum(case):
         return
+    # a kernel that follows the rows of nearly all weight leaves c and the strength "auto" to rounding
+    if case.has_kernel:
+        share = counted_rows(what.one)[-1]
+        if share @ np.abs(one.residuals * v[counted]) <= 1e-3 * np.ptp(what.one.y[counted]):
+            return
     # with a penalty, c and alpha are no minimum of what coefficients lower, which they change in first order
-    first_order = case.learns and case.l2_regularization not in ("auto", 0.0)
+    first_order = case.learns and (case.has_kernel or case.l2_regularization not in ("auto", 0.0))
     tol = 1e-6 + (100 if first_order else 10) * case.tol + 100 * rounding
     gap = abs(a.objective_ - b.objective_) / (one.S + abs(a.objective_))
     assert gap <= tol, (gap, tol, a.objective_, b.objective_)
@@ -260,24 +351,43 @@ def another_optimum(case: Case) -> bool:
     return case.init != "ols" and (case.relation == "y-tilted" or case.weights == "wide" or few)
 
 
-def check_uncertainty(model, data: Data) -> None:
-    """Standard errors are numbers, or one line says why there are none."""
+def check_uncertainty(case: Case, model, data: Data) -> None:
+    """Standard errors are numbers, or one line says why there are none; probabilities are such."""
+    found = [model.outlier_pvalue(data.X, data.y, data.noise)]
+    if case.learns and case.contamination != 0.0:
+        found.append(model.outlier_proba(data.X, data.y, data.noise))
+    for probabilities in found:
+        assert ((probabilities >= 0) & (probabilities <= 1)).all()
     try:
         errors = np.concatenate([model.summary(kind).table["standard error"] for kind in ("model", "hc")])
         limits = model.predict_interval(data.X, 0.9, data.noise)
         model.influence(data.X, data.y, data.noise)
     except ValueError as error:
-        assert str(error).startswith("Standard errors must have"), error
+        assert str(error).startswith("Standard errors, intervals" if case.has_kernel else "Standard errors must"), error
         assert "\n" not in str(error)
         return
+    assert not case.has_kernel
     assert not (errors < 0).any()
     if model.converged_:
         determined = np.tile(model._evidence.sandwich.determined, 2)
         assert not np.isnan(errors[determined]).any()
         assert not np.isnan(limits).any()
         assert (limits[:, 0] <= limits[:, 1]).all()
-    p = model.outlier_pvalue(data.X, data.y, data.noise)
-    assert ((p >= 0) & (p <= 1)).all()
+
+
+def check_targets(case: Case, found: Outcome, data: Data) -> None:
+    """Of two targets each is the fit alone."""
+    second = data.y[::-1].copy()
+    alone = (found.model, outcome(case.model(), data._replace(y=second)).model)
+    both = outcome(case.model(), data._replace(y=np.column_stack((data.y, second)))).model
+    coefs = both.dual_coef_.T if case.has_kernel else both.coef_
+    for j, each in enumerate(alone):
+        assert both.stop_reason_[j] == each.stop_reason_
+        assert both.n_iter_[j] == each.n_iter_
+        np.testing.assert_allclose(coefs[j], each.dual_coef_ if case.has_kernel else each.coef_, rtol=1e-8)
+        np.testing.assert_allclose(both.weights_[:, j], each.weights_, rtol=1e-8, atol=1e-8)
+        for name in ("intercept_", "alpha_", "c_", "scale_", "objective_", "l2_regularization_"):
+            np.testing.assert_allclose(getattr(both, name)[j], getattr(each, name), rtol=1e-8, err_msg=name)
 
 
 def check(case: Case) -> None:
@@ -286,19 +396,21 @@ def check(case: Case) -> None:
     what = change(case, data)
     data = data if what is None else what.one
     found = outcome(case.model(), data)
-    finite = np.isfinite(data.X).all() and np.isfinite(data.y).all()
-    assert bool(found.error) == (not finite), found.error
-    if not finite:
-        assert "must be finite" in found.error
-        assert "\n" not in found.error
+    if refused(found, case, data):
         return
     one = check_numbers(case, found, data)
-    check_uncertainty(found.model, data)
+    check_uncertainty(case, found.model, data)
+    if case.relation == "targets":
+        check_targets(case, found, data)
     if what is None:
         return
     other = outcome(case.model(what.y_factor), what.other)
-    assert not other.error
+    if sparse.issparse(what.other.X) and case.has_kernel:
+        assert other.error
+        return
     plain = what.other if case.relation != "layout" else data
+    if refused(other, case, plain):
+        return
     two = check_numbers(case, other, plain)
     predictions = other.model.predict(what.other.X)
     assert np.isfinite(predictions).all()
@@ -306,360 +418,18 @@ def check(case: Case) -> None:
         check_same(case, found, other, one, two, what)
 
 
+def refused(found: Outcome, case: Case, data: Data) -> bool:
+    """Whether a fit ended in an error, which it did if it had to."""
+    certain, possible = expected_errors(case, data)
+    assert found.error or not certain, certain
+    if found.error:
+        assert any(text in found.error for text in certain or possible), (found.error, certain or possible)
+    return bool(found.error)
+
+
 @given(case=cases())
 def test_fits_of_all_kinds(case):
     check(case)
-
-
-# what the long profile found, as small as it went
-FOUND = [
-    Case(seed=4033033524, n=3, p=1, target="huge", learns=False),
-    Case(seed=1205662274, n=3, p=1, target="huge", l2_regularization=1.0),
-    Case(seed=3253259546, n=2, p=4, target="huge", weights="tiny", fit_intercept=False, l2_regularization=1e-06),
-    Case(seed=212345248, n=2, p=1, target="huge", noise="tiny", learns=False, c=0.1),
-    Case(seed=3962489779, n=3, p=1, noise="huge", fit_intercept=False, l2_regularization=1000000.0, solver="irls"),
-    Case(seed=390214472, n=2, p=1, target="huge", noise="tiny"),
-    Case(seed=2505667722, n=2, p=5, columns="heavy", target="exact", weights="huge", noise="wide"),
-    Case(seed=1497604160, n=2, p=1, columns="zero", weights="huge", alpha_bounds=(0.5, 1.5), l2_regularization=1.0),
-    Case(seed=2734992096, n=2, p=1, noise="tiny", dtype="uint8", learns=False, l2_regularization=1e-06),
-    Case(
-        seed=2682168959,
-        n=3,
-        x_shift=1000000000.0,
-        dtype="uint8",
-        learns=False,
-        alpha=1.5,
-        c=0.001,
-        fit_intercept=False,
-        l2_regularization=1e-06,
-    ),
-    Case(
-        seed=1958647454,
-        n=8,
-        p=3,
-        columns="zero",
-        spread_exponents=True,
-        x_shift=1000000000.0,
-        target="plane",
-        noise="uniform",
-        fit_intercept=False,
-        l2_regularization=1000000.0,
-        max_iter=2,
-    ),
-    Case(seed=1976572595, n=2, p=1, noise="tiny", learns=False, alpha=3.0, c=1.0, solver="lbfgs", relation="y-tilted"),
-    Case(seed=1533525667, n=3, p=3, spread_exponents=True, weights="sum-one", learns=False),
-    Case(seed=950509306, n=3, p=3, columns="constant", y_shift=-1000.0, noise="wide", learns=False, alpha=INF),
-    Case(
-        seed=807561827,
-        n=8,
-        p=3,
-        columns="duplicate",
-        x_shift=1000000.0,
-        target="outliers",
-        learns=False,
-        alpha=INF,
-        c=1.0,
-        fit_intercept=False,
-    ),
-    Case(
-        seed=999736746,
-        n=50,
-        p=1,
-        columns="heavy",
-        target="heavy",
-        learns=False,
-        alpha=INF,
-        efficiency=0.5,
-        solver="lbfgs",
-    ),
-    Case(seed=2674531023, n=4, target="outliers", weights="huge", init="ols"),
-    Case(seed=2226643130, n=2, p=1, y_shift=1000000.0, weights="huge", learns=False, c=30.0, fit_intercept=False),
-    Case(
-        seed=1476511842,
-        n=5,
-        p=4,
-        x_exponent=100,
-        spread_exponents=True,
-        weights="tiny",
-        learns=False,
-        c=30.0,
-        fit_intercept=False,
-        l2_regularization=1e-06,
-        solver="irls",
-    ),
-    Case(seed=12680, n=2, p=5, columns="heavy", x_exponent=-140, spread_exponents=True, weights="wide", learns=False),
-    Case(seed=4027301801, n=2, p=3, noise="wide", alpha_bounds=(0.0, INF), fit_intercept=False),
-    Case(
-        seed=3900928627,
-        n=700,
-        p=4,
-        columns="mixed",
-        x_exponent=30,
-        target="huge",
-        y_exponent=30,
-        y_shift=1000000000.0,
-        weights="huge",
-        noise="huge",
-        layout="read-only",
-        learns=False,
-        alpha=2.5,
-        c=1.0,
-        efficiency=0.999,
-        alpha_bounds=(0.0, 0.0),
-        c_min=1e-06,
-        fit_intercept=False,
-        solver="irls",
-        init="s",
-        tol=1e-06,
-        relation="zero-weights",
-    ),
-    Case(
-        seed=3233605361,
-        n=5,
-        p=4,
-        columns="constant",
-        spread_exponents=True,
-        target="huge",
-        y_exponent=-30,
-        y_shift=1000000.0,
-        learns=False,
-        alpha=-0.1,
-        efficiency=0.5,
-        solver="irls",
-        init="s",
-        tol=0.0001,
-        random_state=1,
-        relation="repeated",
-    ),
-    Case(
-        seed=3633142171,
-        n=20,
-        columns="bools",
-        x_exponent=140,
-        spread_exponents=True,
-        x_shift=1000000000.0,
-        target="huge",
-        y_exponent=-30,
-        dtype="uint8",
-        layout="memory-mapped",
-        alpha=INF,
-        c=30.0,
-        alpha_bounds=(0.0, 0.0),
-        c_min=1.0,
-        solver="irls",
-        init="s",
-        relation="y-tilted",
-    ),
-    Case(
-        seed=3023426182,
-        n=12,
-        p=8,
-        columns="bools",
-        spread_exponents=True,
-        target="exact",
-        y_exponent=8,
-        weights="sum-one",
-        dtype="int64",
-        learns=False,
-        alpha=2.5,
-        efficiency=0.999,
-        l2_regularization=0.0,
-        solver="newton",
-        init="ols",
-        max_iter=1,
-        tol=0.0001,
-        relation="zero-weights",
-    ),
-    Case(
-        seed=2739178427,
-        n=4,
-        p=5,
-        columns="constant",
-        x_exponent=140,
-        y_exponent=-8,
-        weights="zeros",
-        noise="uniform",
-        dtype="int64",
-        c=30.0,
-        c_min=1e-06,
-        solver="lbfgs",
-        init="ols",
-        max_iter=1,
-        relation="x-units",
-    ),
-    Case(
-        seed=1524474233,
-        n=300,
-        p=5,
-        columns="mixed",
-        x_exponent=-1,
-        spread_exponents=True,
-        target="plane",
-        y_exponent=-140,
-        weights="tiny",
-        dtype="object",
-        learns=False,
-        alpha=-2.0,
-        c=1.0,
-        efficiency=0.85,
-        alpha_bounds=(1.0, 1.0),
-        l2_regularization=1e-06,
-        solver="irls",
-        tol=1e-06,
-        random_state=2,
-        relation="permuted",
-    ),
-    Case(
-        seed=2946298873,
-        n=3,
-        p=8,
-        spread_exponents=True,
-        target="constant",
-        learns=False,
-        alpha=0.0,
-        efficiency=0.85,
-        alpha_bounds=(0.0, 0.0),
-        c_min=0.1,
-        fit_intercept=False,
-        l2_regularization=1e-06,
-        solver="newton",
-        max_iter=5,
-        random_state=1,
-        relation="permuted",
-    ),
-    Case(
-        seed=4100587237,
-        n=20,
-        p=8,
-        columns="rare",
-        target="huge",
-        y_shift=1000000.0,
-        weights="huge",
-        dtype="uint8",
-        layout="list",
-        alpha=2.0,
-        solver="lbfgs",
-        init="ols",
-        tol=0.0001,
-        relation="zero-weights",
-    ),
-    Case(
-        seed=2271999412,
-        n=1,
-        p=8,
-        target="huge",
-        noise="huge",
-        layout="reversed",
-        efficiency=0.999,
-        alpha_bounds=(3.0, 3.0),
-        c_min=0.1,
-        fit_intercept=False,
-        solver="newton",
-        init="s",
-        tol=0.0001,
-        random_state=1,
-        relation="permuted",
-    ),
-    Case(
-        seed=78775152,
-        n=40,
-        p=5,
-        columns="mixed",
-        x_exponent=8,
-        spread_exponents=True,
-        x_shift=1.0,
-        y_exponent=8,
-        weights="huge",
-        noise="huge",
-        dtype="uint8",
-        layout="big-endian",
-        alpha=2.0,
-        c=30.0,
-        efficiency=0.5,
-        fit_intercept=False,
-        max_iter=2,
-        random_state=2,
-        relation="y-shifted",
-    ),
-    Case(
-        seed=697064982,
-        n=20,
-        p=5,
-        x_exponent=-3,
-        spread_exponents=True,
-        weights="huge",
-        noise="huge",
-        dtype="uint8",
-        layout="list",
-        learns=False,
-        alpha=-2.0,
-        efficiency=0.85,
-        alpha_bounds=(2.0, 2.0),
-        c_min=1.0,
-        l2_regularization=1e-06,
-        solver="lbfgs",
-        tol=1e-06,
-    ),
-    Case(
-        seed=2071633865,
-        n=3,
-        p=5,
-        columns="mixed",
-        x_exponent=-140,
-        x_shift=1000000000.0,
-        y_shift=1.0,
-        weights="integers",
-        noise="uniform",
-        layout="memory-mapped",
-        alpha=-2.0,
-        efficiency=0.5,
-        alpha_bounds=(0.0, INF),
-        c_min=0.1,
-        l2_regularization=1000000.0,
-        init="s",
-        max_iter=200,
-        tol=1e-06,
-        relation="y-tilted",
-    ),
-    Case(
-        seed=3742522422,
-        n=15,
-        p=4,
-        x_exponent=-8,
-        spread_exponents=True,
-        target="exact",
-        layout="frame",
-        alpha=2.5,
-        c=0.1,
-        efficiency=0.5,
-        c_min=100.0,
-        l2_regularization=1.0,
-        solver="irls",
-        init="s",
-        tol=1e-06,
-        random_state=1,
-        relation="permuted",
-    ),
-    Case(
-        seed=3642884509,
-        n=700,
-        p=1,
-        columns="heavy",
-        spread_exponents=True,
-        target="exact",
-        noise="uniform",
-        layout="list",
-        alpha=2.5,
-        c=0.1,
-        efficiency=0.5,
-        alpha_bounds=(0.0, INF),
-        l2_regularization=1.0,
-        solver="newton",
-        init="s",
-        random_state=1,
-        relation="y-shifted",
-    ),
-]
 
 
 @pytest.mark.parametrize("case", FOUND, ids=range(len(FOUND)))

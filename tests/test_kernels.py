@@ -395,6 +395,36 @@ def test_landmarks_that_coincide_do_no_harm():
     np.testing.assert_allclose(few.predict(X), many.predict(X), rtol=1e-5)
 
 
+@pytest.mark.parametrize("n_components", [None, 20])
+def test_rows_far_from_most_others_keep_their_distances_to_the_rest(n_components):
+    rng = np.random.default_rng(0)
+    place = rng.uniform(-2, 2, size=80)
+    X = (place + np.repeat(np.arange(4) * 1e8, 20))[:, None]
+    y = np.sin(2 * place) + 0.1 * rng.normal(size=80)
+    K = np.exp(-((X - X.T) ** 2))
+    found = AdaptiveRobustRegressor(kernel="rbf", n_components=n_components, l2_regularization=0.1).fit(X, y)
+    if n_components is None:
+        given = AdaptiveRobustRegressor(kernel="precomputed", l2_regularization=0.1).fit(K, y)
+        np.testing.assert_allclose(found.predict(X), given.predict(K), atol=1e-6)
+    np.testing.assert_allclose(found.predict(X), np.sin(2 * place), atol=0.6)
+
+
+def test_rows_of_weight_zero_may_be_anywhere():
+    X, y = make_data()
+    weights = np.ones(len(y))
+    weights[::4] = 0.0
+    wild = np.where(weights[:, None] > 0.0, X, 1e12)
+    for model in (AdaptiveRobustRegressor(kernel="rbf"), AdaptiveRobustRegressor(kernel="rbf", n_components=10)):
+        found, expected = clone(model).fit(wild, y, weights), clone(model).fit(X[weights > 0], y[weights > 0])
+        np.testing.assert_allclose(found.predict(X), expected.predict(X), rtol=1e-9)
+
+
+def test_a_constant_kernel_of_large_values():
+    model = AdaptiveRobustRegressor(kernel="poly").fit(np.full((70, 2), 255.0), make_data(n=70)[1])
+    # the dual coefficients sum to zero up to rounding, which the values of the kernel, 3e13, enlarge
+    assert model.predict([[255.0, 255.0]]) == pytest.approx(model.intercept_, abs=0.01)
+
+
 @pytest.mark.parametrize("n_components", [None, 5])
 @both
 def test_rows_that_are_all_the_same(estimator, n_components):

@@ -59,7 +59,7 @@ def test_verbs_are_those_of_the_array(fit_intercept, monkeypatch):
     np.testing.assert_allclose(frame.scale, expected.scale, rtol=1e-13)
     columns = Rows(X, y, np.empty(0), np.empty(0), frame).dense()[0].T
     theta, g = rng.normal(size=frame.n_coefs), rng.uniform(size=len(y))
-    seen = SparseDesign(csr, frame)
+    seen = SparseDesign.of(csr, frame)
     np.testing.assert_allclose(seen.predict(theta), columns @ theta, atol=1e-12)
     np.testing.assert_allclose(seen.adjoint(g), columns.T @ g, atol=1e-11)
     gram = (columns.T * g) @ columns
@@ -75,7 +75,7 @@ def test_conjugate_gradients_solve():
     rng = np.random.default_rng(0)
     X, y = make_data(n=400, p=30)
     frame = Frame.of(sparse.csr_array(X), y, np.empty(0), True)
-    seen = SparseDesign(sparse.csr_array(X), frame)
+    seen = SparseDesign.of(sparse.csr_array(X), frame)
     g = rng.uniform(0.2, 1.0, size=len(y))
     penalty = frame.penalty(5.0)
     matrix, operator, rhs = seen.gram(g), Gram(seen, g), rng.normal(size=31)
@@ -128,6 +128,17 @@ def test_as_the_array_without_a_matrix(model, solver, without_matrix):
     expected = fits[1].fit(X, y, weights)
     estimated = model.l2_regularization != "auto"  # degrees of freedom, and with them the scale
     assert_same_fit(found, expected, 1e-3 if estimated else 1e-6, X)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_full_columns_far_from_zero_keep_their_digits(fit_intercept):
+    X, y = make_data()
+    near = np.random.default_rng(1).normal(size=(len(y), 2))
+    X, y = np.column_stack((X, near + np.array([1e8, -1e5]))), y + near @ [2.0, -1.0]
+    for model in (AdaptiveRobustRegressor(fit_intercept=fit_intercept), GeneralRobustRegressor(l2_regularization=1.0)):
+        found, expected = (clone(model).fit(each, y) for each in (sparse.csr_array(X), X))
+        np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-5, atol=1e-6)
+        assert found.objective_ == pytest.approx(expected.objective_, rel=1e-6)
 
 
 @each_solver

@@ -63,9 +63,11 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
         alpha = max(min(likely.alpha, laws[0].alpha), light.low)
         laws.append(Law(alpha, likely.c, likely.share, laws[0].width))
     mixed, _ = light.settled(objective, residuals, laws)
-    if not np.isfinite(mixed.c):
+    if _is_lost(mixed):
         return plain()
     narrow = walk(light, start.theta, mixed)
+    if _is_lost(narrow.law):
+        return plain()
     if held is None:
         if narrow.law.share < _VANISHED:
             return plain()
@@ -77,7 +79,13 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
     scales = [_slopes_scale(objective, point.theta, residuals) for point in (narrow, wide)]
     point = narrow if vanished or scales[1] > _same_scale(n, q) * scales[0] else wide
     found = run(policy, point.theta, point.law)
-    return plain() if policy.at_floor(found[0].law) else found
+    law = found[0].law
+    return plain() if policy.at_floor(law) or _is_lost(law) else found
+
+
+def _is_lost(law: Law) -> bool:
+    """Whether the law is wider than its background: with few rows J falls without end as c grows, for -d log c."""
+    return not law.c < law.width
 
 
 def is_ruled(objective: Objective, start: Start, point: Point) -> bool:

@@ -152,17 +152,22 @@ def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool, _li
     part, strength, law, theta, bends = None, settings.strength, None, None, np.ones(len(rows))
     if starts or strength is None:
         few = rows.on_landmarks(_LANDMARKS, np.random.default_rng(settings.seed))
-        coarse = settings._replace(solver="auto", max_iter=50, tol=_PART_TOL)
+        # a scale that is measured is held to the end: it has the digits of these weights
+        tol = settings.tol if policy.measures_start else _PART_TOL
+        coarse = settings._replace(solver="auto", max_iter=50, tol=tol)
         with serial_blas():
             part = _fit(few, policy, coarse, None, _silent)
         strength = max(part.strength, rows.least_strength)
-    working = strength * rows.frame.noise_unit**2
+    working = rows.frame.working_strength(strength)
     if part is not None and starts:
-        residuals = few.residuals(part.point.theta)
+        weights, residuals = part.point.weights, few.residuals(part.point.theta)
+        if not 0.0 < weights.sum() < np.inf:  # it believes no row, or the loss overflows
+            weights = np.ones(len(rows))
         bends = row_terms(residuals, part.point.law.of_rows(), vector.CURVATURE)
+        bends = np.where(np.isfinite(bends), bends, 1.0)
     objective = dual_objective(rows, working, bends, policy.learns)
     if part is not None and starts:
-        theta = smoothed(objective, residuals, part.point.weights)
+        theta = smoothed(objective, residuals, weights)
         if policy.learns:
             law = part.point.law
             law = policy.widened(objective, law) if law.share == 0.0 else law

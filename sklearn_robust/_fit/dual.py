@@ -13,6 +13,7 @@ scalar product then, and steps are sums of either kind, as if theta were coeffic
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.blas import dnrm2
 from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
 
 from sklearn_robust._fit.irls import IRLS
@@ -28,6 +29,7 @@ _MAX_HALVINGS = 10
 _LEAST_BEND = 0.1
 _EVEN, _WELL_CONDITIONED = 1e-3, 1e-7
 _NEGATIVE = 1e-6
+_EPS = np.finfo(float).eps
 
 
 class NotPositive(ValueError):
@@ -39,17 +41,19 @@ class DualInverse:
 
     def __init__(self, rows: KernelRows, strength: float, omega):
         root = np.sqrt(omega)
-        matrix = rows.X * root
-        matrix *= root[:, None]
-        matrix.ravel()[:: len(root) + 1] += strength
-        factor, info = dpotrf(matrix.T, lower=1, overwrite_a=1)
+        largest = len(root) * float((rows.X.diagonal() * omega).max())
+        factor, info = _factor(rows.X, root, strength)
+        if info != 0:  # where weights grow with residuals, the least strength may drown in rounding
+            strength = max(strength, 4.0 * _EPS * len(root) * rows.largest * float(omega.max()))
+            factor, info = _factor(rows.X, root, strength)
         if info != 0:
             raise NotPositive
         self.kernel, self.strength, self.intercept = rows.X, strength, rows.frame.fit_intercept
         self.root, self.factor = root, factor
-        largest = len(root) * float((rows.X.diagonal() * omega).max())
         self.even = bool(omega.min() > _EVEN * omega.max() and strength > _WELL_CONDITIONED * largest)
         self.aim = dpotrs(factor, root, lower=1)[0] if self.intercept else np.zeros(len(root))
+        lever = float(root @ self.aim)
+        self.looseness = 1.0 / lever if lever > 0.0 else 0.0  # of b, which rows without weight leave alone
         self._gradient = self._product = np.zeros(0)
 
     @property
@@ -62,7 +66,7 @@ class DualInverse:
         inverse = dtrtri(self.factor, lower=1)[0].T
         trace = float(np.vdot(inverse, inverse))
         if self.intercept:
-            trace -= float(self.aim @ self.aim) / float(self.root @ self.aim)
+            trace -= float(self.aim @ self.aim) * self.looseness
         return self.strength * trace
 
     def __matmul__(self, gradient) -> np.ndarray:
@@ -75,7 +79,7 @@ class DualInverse:
         change = right - self.root * dpotrs(self.factor, image, lower=1)[0]
         out = np.zeros(1 + 2 * n)
         if self.intercept:
-            out[0] = (gradient[0] - self.aim @ image) / (self.strength * float(self.root @ self.aim))
+            out[0] = (gradient[0] - self.aim @ image) / self.strength * self.looseness
             change -= (self.strength * out[0]) * (self.root * self.aim)
         out[1 + n :] = change / self.strength
         if self.even:  # λ a + Ω (K a + b) is the gradient: this gives K a without another product
@@ -84,6 +88,14 @@ class DualInverse:
             out[1 : 1 + n] = self.kernel @ out[1 + n :]
         self._gradient, self._product = gradient, out
         return out
+
+
+def _factor(kernel, root, strength: float) -> tuple[np.ndarray, int]:
+    """The Cholesky factor of λ I + D K D, and 0 where there is one."""
+    matrix = kernel * root
+    matrix *= root[:, None]
+    matrix.ravel()[:: len(root) + 1] += strength
+    return dpotrf(matrix.T, lower=1, overwrite_a=1)
 
 
 @dataclass(frozen=True)
@@ -136,7 +148,10 @@ class DualObjective(Objective):
         matrix = rows.X * omega[:, None]
         matrix.ravel()[:: n + 1] += self.strength
         right = point.gradient[1 : 1 + n]
-        solved = np.linalg.solve(matrix, np.column_stack((right, omega)))
+        try:
+            solved = np.linalg.solve(matrix, np.column_stack((right, omega)))
+        except np.linalg.LinAlgError:  # some curvatures are below zero, and this one cancels the penalty
+            return None
         out = np.zeros(1 + 2 * n)
         change = solved[:, 0]
         if rows.frame.fit_intercept:
@@ -156,7 +171,7 @@ class DualObjective(Objective):
         """How large the terms are whose rounding a residual carries."""
         n = len(self.rows)
         largest = float(np.abs(self.rows.X.diagonal()).max())
-        return float(abs(theta[0]) + np.abs(theta[1 : 1 + n]).max() + largest * np.linalg.norm(theta[1 + n :]))
+        return float(abs(theta[0]) + np.abs(theta[1 : 1 + n]).max() + largest * dnrm2(theta[1 + n :]))
 
 
 class DualNewton:
@@ -166,7 +181,8 @@ class DualNewton:
 
     def step(self, objective: DualObjective, policy, point: Point) -> Point:
         """The next coefficients, then the next law."""
-        theta = self._coefficients(objective, point)
+        theta, n = self._coefficients(objective, point), len(objective.rows)
+        theta[1 : 1 + n] = objective.rows.X @ theta[1 + n :]  # whose rounding stays, where they were far larger before
         return objective.at(theta, policy.step(objective, theta, point.law), self.wants)
 
     def _coefficients(self, objective: DualObjective, point: Point) -> np.ndarray:

@@ -32,6 +32,9 @@ _RIGIDITY = 8.0
 _FALL, _SAME = 10.0, 0.1
 _MAX_STAGES, _STEPS = 14, 4
 _MIN_ROWS, _ROWS_A_COLUMN = 2000, 8
+# Strengths whose costs differ by less are equally likely, as all are where each row stands alone: the largest is taken.
+_FLAT = 1e-6
+_LEAST_STRENGTH = 1e-10
 _STRENGTHS = np.logspace(-8.0, 4.0, 193)  # in units of the largest eigenvalue
 # Losses of (alpha, c over the robust scale) on the way to a rigid fit; the last goes on to the wanted penalty.
 _WAYS = {
@@ -90,7 +93,8 @@ class Spectrum:
         left = np.maximum(left, 1e-14 * max(self.squares, 1e-300))
         costs = (self.count - self.intercept) * np.log(left)
         costs += np.log1p(self.values / strengths[:, None]).sum(axis=1)
-        best = int(np.argmin(costs))
+        costs[np.isnan(costs)] = np.inf  # of one absurd y
+        best = int(np.flatnonzero(costs <= costs.min() + _FLAT)[-1])
         if not 0 < best < len(costs) - 1:
             return float(strengths[best])
         before, here, after = costs[best - 1 : best + 2]
@@ -119,7 +123,7 @@ def _n_draws(rows: Rows) -> int:
 def flexible_start(rows: Rows, strength: float | None, init: str, seed: int) -> tuple[float, Start]:
     """The strength, chosen for None, and the start of rows of features that ``init`` names."""
     n, unit = len(rows), rows.frame.noise_unit**2
-    given = None if strength is None else strength * unit
+    given = None if strength is None else rows.frame.working_strength(strength)
     size = max(_MIN_ROWS, _ROWS_A_COLUMN * rows.frame.n_coefs)
     some = rows.take(spread_index(n, size, np.random.default_rng(seed))) if n > size else rows
     share = len(some) / n  # with so many of the rows, this part of the penalty gives the same fit
@@ -133,7 +137,8 @@ def flexible_start(rows: Rows, strength: float | None, init: str, seed: int) -> 
 
     first = Objective(some, none, Inverse.of(gram, none), 1.0, some.total_weight, 0.0, False)
     plain = Spectrum.of(first, first.at(none, Law(2.0, 1.0), cpu.GRAM))
-    wanted = None if given is None else share * given
+    # a start needs no smaller strength, at which directions that the rows do not have would be rounding errors
+    wanted = None if given is None else max(share * given, _LEAST_STRENGTH * float(plain.values.max(initial=0.0)))
     found, start = _fallen(objective_at, plain, wanted, _WAYS["lad" if init == "lad" else "gnc"])
     if init == "ols":
         start = ols(objective_at(found))

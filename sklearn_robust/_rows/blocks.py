@@ -129,7 +129,7 @@ class Rows:
     @cached_property
     def design(self) -> SparseDesign | None:
         """What reads a sparse X; None for an array."""
-        return SparseDesign(self.X, self.frame) if sparse.issparse(self.X) else None
+        return SparseDesign.of(self.X, self.frame) if sparse.issparse(self.X) else None
 
     def _sweep_sparse(self, design, residuals, law: RowLaw, want: int, learn_shape: bool) -> tuple[Sums, np.ndarray]:
         kept = np.append(_WEIGHT, _OF_HESSIAN) if want == cpu.HESSIAN else _WEIGHT

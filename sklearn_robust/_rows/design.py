@@ -6,6 +6,8 @@ Centring and the intercept are implicit. With u = 1 / scale, m = center and X as
     adjoint   X'' g      = (Σ g, u (X' g - m Σ g))
     gram      X'' W X'   = u u' [X' W X - (X' w) m' - m (X' w)' + m m' Σ w], bordered by the adjoint of w
 
+A full column far from zero would lose its digits so: it is centred in a copy of its entries instead, once.
+
 Where there are more columns than ``MOST_COLUMNS`` the gram is no matrix but an operator, made of the other two.
 """
 
@@ -19,14 +21,31 @@ from sklearn_robust._rows.frame import Frame
 
 # Coefficients whose gram is a matrix, at most.
 MOST_COLUMNS = 1000
+# A mean of so many spreads costs more digits in the gram than others can spare.
+_FAR = 100.0
 
 
 @dataclass(frozen=True)
 class SparseDesign:
-    """X (n, p), in compressed sparse rows, as a frame sees it; noise scales are left to those who call."""
+    """X (n, p), in compressed sparse rows, as a frame sees it; noise scales are left to those who call.
+
+    ``center`` (p,) is what is left to take off the columns.
+    """
 
     X: sparse.csr_array
     frame: Frame
+    center: np.ndarray
+
+    @classmethod
+    def of(cls, X, frame: Frame) -> "SparseDesign":
+        """Centres full columns far from zero: there are no others whose spread is small beside their mean."""
+        far = (np.abs(frame.center) > _FAR * frame.scale) & np.isfinite(frame.scale)
+        if far.any():
+            far[far] = np.bincount(X.indices, minlength=X.shape[1])[far] == X.shape[0]
+        if not far.any():
+            return cls(X, frame, frame.center)
+        near = sparse.csr_array((X.data - np.where(far, frame.center, 0.0)[X.indices], X.indices, X.indptr), X.shape)
+        return cls(near, frame, np.where(far, 0.0, frame.center))
 
     @property
     def has_matrix(self) -> bool:
@@ -37,12 +56,12 @@ class SparseDesign:
         """The fit (n,) at coefficients theta (q,)."""
         first = int(self.frame.fit_intercept)
         coef = theta[first:] / self.frame.scale
-        return self.X @ coef + (theta[:first].sum() - coef @ self.frame.center)
+        return self.X @ coef + (theta[:first].sum() - coef @ self.center)
 
     def adjoint(self, g) -> np.ndarray:
         """The sum (q,) of the rows, each times its g (n,)."""
         total = g.sum()
-        columns = (self.X.T @ g - self.frame.center * total) / self.frame.scale
+        columns = (self.X.T @ g - self.center * total) / self.frame.scale
         return np.concatenate(([total], columns)) if self.frame.fit_intercept else columns
 
     def gram(self, g) -> "np.ndarray | Gram":
@@ -59,8 +78,8 @@ class SparseDesign:
         inner += np.tril(inner, -1).T
         if first:
             sums = border[1:] * np.where(np.isinf(frame.scale), 0.0, frame.scale)
-            both = sums[:, None] * frame.center
-            inner -= both + both.T + g.sum() * frame.center * frame.center[:, None]
+            both = sums[:, None] * self.center
+            inner -= both + both.T + g.sum() * self.center * self.center[:, None]
         inner /= frame.scale * frame.scale[:, None]
         return gram
 

@@ -22,6 +22,7 @@ _MANY_ROWS, _SOME_ROWS = 20_000, 4_000
 # No y' is larger: times the largest sum of weights it is a number still.
 _LARGEST_Y = 1e180
 _LEAST_C = 1e-290
+_LARGEST_STRENGTH = 1e290
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,10 @@ class Frame:
         np.divide(X - self.center, self.scale, out=design[:, k:])
         design *= self.noise_unit / noise[:, None] if noise.size else self.noise_unit
         return design
+
+    def working_strength(self, strength: float) -> float:
+        """The strength of ridge in working units of y and the noise scales, whatever the columns' are."""
+        return min(strength * self.noise_unit * self.noise_unit, _LARGEST_STRENGTH)
 
     def penalty(self, strength: float) -> np.ndarray:
         """The diagonal of the ridge penalty in working units (q,): none on the intercept."""

@@ -16,6 +16,7 @@ from functools import cached_property
 
 import numpy as np
 from scipy.linalg import eigh
+from scipy.spatial.distance import cdist
 
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import Frame
@@ -28,6 +29,8 @@ _KEPT_BYTES, _KEPT_SHARE = 2**29, 0.125
 _CHUNK_ROWS = 1024
 _LEAST_STRENGTH = 1e-10
 _SORTED_ROWS = 20_000
+# From such gamma ||x||² on, x'x + z'z - 2 x'z has too few digits for the distance of rows near each other.
+_FAR_APART = 1e4
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,10 @@ class Kernel:
 
         if self.center is not None:
             X, Z = X - self.center, Z if Z is None else Z - self.center
+        if self.metric == "rbf":
+            gamma = 1.0 / X.shape[1] if self.params["gamma"] is None else self.params["gamma"]
+            if gamma * max(np.square(each).sum(axis=1).max() for each in (X, X if Z is None else Z)) > _FAR_APART:
+                return np.exp(-gamma * cdist(X, X if Z is None else Z, "sqeuclidean"))
         return pairwise_kernels(X, Z, metric=self.metric, filter_params=True, **self.params)
 
 
@@ -159,6 +166,7 @@ def double_centred(K) -> np.ndarray:
 
     A kernel that is positive for such a alone, as ``additive_chi2``, then is so for all.
     """
+    K -= float(K[0, 0])  # the means of equal numbers are not quite that number
     means = K.mean(axis=0)
     K -= means
     K -= means[:, None] - means.mean()
