@@ -8,6 +8,7 @@ the loss, the score and the gram are formed from the buffer, so that a pass read
 import numpy as np
 
 from sklearn_robust._loss.jit import jit, jit_sums
+from sklearn_robust._loss.terms import all_terms
 from sklearn_robust._rows import vector
 from sklearn_robust._rows.sums import (
     CURVATURE,
@@ -198,8 +199,10 @@ def _sample_weights(weights, first, m, s):
 
 @jit
 def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, laws, want, learn_shape, first, last,
-          kept, out, scalars, linear, gram):  # fmt: skip
-    """Rows first to last: the sums that are wanted, added to the arguments.
+          given, kept, out, scalars, linear, gram):  # fmt: skip
+    """Rows first to last: the sums that are wanted, added to the arguments; False where a row is out of reach.
+
+    Then, and only then, the terms have to be ``given`` (k, 8, last - first).
 
     A law (a row of ``laws`` (k, 6)) is alpha, c, and with a background what ``vector.mix`` takes; tail is -inf without.
     ``scalars`` (k, 11) are taken at each; the others at the last: ``linear`` (4, .), the score and the cross terms, and
@@ -236,7 +239,14 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
             with_shape = learn_shape and alpha != 2.0
             for i in range(m):
                 u[i] = residuals[i] / c
-            vector.fill_terms(u, m, alpha, with_shape, terms)
+            if given.size:
+                for e in range(given.shape[1]):
+                    for i in range(m):
+                        terms[e, i] = given[k, e, start - first + i]
+            elif vector.in_reach(u, m, alpha):
+                vector.fill_terms(u, m, alpha, with_shape, terms)
+            else:
+                return False
             if mixed:
                 vector.mix(u, m, tail, laws[k, 3], laws[k, 4], laws[k, 5], terms)
             if want == MEAT:
@@ -254,16 +264,40 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
     for a in range(gram.shape[0]):
         for b in range(a):
             gram[b, a] = gram[a, b]
+    return True
 
 
 @jit
-def row_terms(alpha, c, tail, first, last, row, out):
-    """Residuals in ``out`` become one of the terms of ``vector``: WEIGHT, CLEAN (with a background) or CURVATURE."""
+def scalar_terms(residuals, laws):
+    """The terms (k, 8, n) of residuals (n,) of any size at each law."""
+    terms = np.empty((laws.shape[0], vector.STRETCH + 1, residuals.size))
+    for k in range(laws.shape[0]):
+        for i in range(residuals.size):
+            u = residuals[i] / laws[k, 1]
+            row = all_terms(u, laws[k, 0])
+            for e in range(7):
+                terms[k, e, i] = row[e]
+            terms[k, vector.STRETCH, i] = u * terms[k, vector.CURVATURE, i]
+    return terms
+
+
+@jit
+def row_terms(alpha, c, tail, row, out):
+    """Residuals in ``out`` become one of the terms of ``vector``: WEIGHT, CLEAN (with a background) or CURVATURE.
+
+    Or nothing is done and False returned, where a row is out of reach.
+    """
     terms = np.empty((vector.N_BUFFERS, _LONG_BLOCK))
     u = np.empty(_LONG_BLOCK)
     inv_c = 1.0 / c
-    for start in range(first, last, _LONG_BLOCK):
-        m = min(_LONG_BLOCK, last - start)
+    largest = np.zeros(1)
+    for i in range(out.size):
+        largest[0] = max(largest[0], abs(out[i]))
+    largest[0] *= inv_c
+    if not vector.in_reach(largest, 1, alpha):
+        return False
+    for start in range(0, out.size, _LONG_BLOCK):
+        m = min(_LONG_BLOCK, out.size - start)
         for i in range(m):
             u[i] = out[start + i] * inv_c
         if tail > -np.inf:
@@ -275,3 +309,4 @@ def row_terms(alpha, c, tail, first, last, row, out):
             vector.fill_terms(u, m, alpha, False, terms)
         for i in range(m):
             out[start + i] = terms[row, i]
+    return True
