@@ -17,7 +17,7 @@ from sklearn_robust._fit.ridge import Inverse, solver_of
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import NONE
-from sklearn_robust._rows.subsets import refine_s, screen, subset_fits, weighted_fits
+from sklearn_robust._rows.subsets import refine_s, screen
 
 # Subsets drawn; sensitivity components, each of which makes three halves; candidates of either kind that take N_STEPS
 # steps, at most and where steps are dear; those of all that are iterated to the end.
@@ -120,9 +120,11 @@ def _screened(columns, y, weights, near, n_coefs: float, rng) -> np.ndarray:
     n_components = min(-(-(n_halves - 1) // 3), N_COMPONENTS, q)
     halves = [_nearest_half(columns, y, weights), *_sensitive_halves(columns, y, weights, n_components)]
     draws = _draw(rng, weights, (min(N_SUBSETS, int(_MOST_SUBSET_WORK / q**3)), q + min(q, 10)))
-    kinds = weighted_fits(columns, y, np.vstack(halves)[:n_halves] * weights), subset_fits(columns, y, draws)
+    kinds = (np.vstack(halves)[:n_halves] * weights, draws[:0]), (np.empty((0, len(y))), draws)
     n_coefs *= near.sum() / weights.sum()
-    screened = [screen(columns, y, near, n_coefs, kind, n_kept, N_STEPS) for kind in kinds if len(kind)]
+    screened = [
+        screen(columns, y, near, n_coefs, *kind, n_kept, N_STEPS) for kind in kinds if len(kind[0]) + len(kind[1])
+    ]
     candidates, scales = (np.concatenate(parts) for parts in zip(*screened, strict=True))
     order = np.argsort(scales, kind="stable")[:N_REFINED]
     return candidates[order[np.isfinite(scales[order])]]
