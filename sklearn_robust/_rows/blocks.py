@@ -52,7 +52,7 @@ def row_terms(residuals, law: RowLaw, row: int) -> np.ndarray:
     """A term of ``vector`` (n,) at known residuals (n,): WEIGHT, CLEAN (with a background) or CURVATURE."""
     out = np.array(residuals, dtype=float)
     if not cpu.row_terms(law.alpha, law.c, law.tail, row, out):
-        rows = Rows(np.empty((len(out), 0)), out.copy(), NONE, NONE, _WITHOUT_COLUMNS)
+        rows = Rows(np.empty((len(out), 0)), np.array(residuals, dtype=float), NONE, NONE, _WITHOUT_COLUMNS)
         rows._sweep(NONE, [law], cpu.SCORE, False, np.array([row]), out[None])
     return out
 

@@ -84,70 +84,77 @@ def _exp(x, m, out):
 
 @jit_exact
 def log_and_weight(u, m, alpha, log1p_r, w, scratch):
-    """For u (m,) and alpha other than 2: log(1 + r) and the weight; buffers at least as long."""
+    """Write log(1 + r) and the weight of u (m,), alpha other than 2, to buffers as long; False out of reach."""
+    alpha = min(max(alpha, -_LARGEST_ALPHA), _LARGEST_ALPHA)
     inv_b = 1.0 / abs(alpha - 2.0)
     power = 0.5 * alpha - 1.0
+    largest = 0.0
+    for i in range(m):
+        largest = max(largest, abs(u[i]))
+    if not largest < _LARGEST_U:
+        return False
+    if alpha > 2.0 and 0.5 * alpha * np.log1p(largest * largest * inv_b) > _LARGEST_EXPONENT:
+        return False
     for i in range(m):
         scratch[i] = u[i] * u[i] * inv_b
     _log1p(scratch, m, log1p_r, w)
     for i in range(m):
         scratch[i] = power * log1p_r[i]
     _exp(scratch, m, w)
-
-
-@jit_exact
-def in_reach(u, m, alpha):
-    """Whether u (m,) are few enough orders of magnitude from 0."""
-    largest = 0.0
-    for i in range(m):
-        largest = max(largest, abs(u[i]))
-    if alpha <= 2.0:
-        return largest < _LARGEST_U or alpha == 2.0
-    alpha = min(alpha, _LARGEST_ALPHA)  # the weight grows with u
-    return 0.5 * alpha * np.log1p(min(largest, _LARGEST_U) ** 2 / (alpha - 2.0)) < _LARGEST_EXPONENT
+    return True
 
 
 @jit_exact
 def fill_weights(u, m, alpha, terms):
-    """Write the weights of u (m,) in reach, and of the other terms nothing of use."""
-    if alpha == 2.0:
-        for i in range(m):
-            terms[WEIGHT, i] = 1.0
-    else:
-        alpha = min(max(alpha, -_LARGEST_ALPHA), _LARGEST_ALPHA)
-        log_and_weight(u, m, alpha, terms[_LOG], terms[WEIGHT], terms[_BITS])
+    """Write the weights of u (m,), and of the other terms nothing of use; False where one is out of reach."""
+    if alpha != 2.0:
+        return log_and_weight(u, m, alpha, terms[_LOG], terms[WEIGHT], terms[_BITS])
+    for i in range(m):
+        terms[WEIGHT, i] = 1.0
+    return True
 
 
 @jit_exact
 def fill_terms(u, m, alpha, learn_shape, terms):
-    """Write the terms of u (m,) in reach into ``terms`` (N_BUFFERS, >= m); the last three if the shape is learned."""
+    """Write the terms of u (m,) into ``terms`` (N_BUFFERS, >= m); False where one is out of reach.
+
+    PULL_ALPHA, SHAPE and SHAPE_SHAPE only if the shape is learned.
+    """
     if alpha == 2.0:
         for i in range(m):
             terms[LOSS, i] = 0.5 * u[i] * u[i]
             terms[WEIGHT, i] = 1.0
-            terms[PULL, i] = u[i]
+            terms[PULL, i] = terms[STRETCH, i] = u[i]
             terms[CURVATURE, i] = 1.0
-            terms[STRETCH, i] = u[i]
-        return
-    alpha = min(max(alpha, -_LARGEST_ALPHA), _LARGEST_ALPHA)
-    b = abs(alpha - 2.0)
+        return True
     w = terms[WEIGHT]
     log1p_r = terms[_LOG]
-    log_and_weight(u, m, alpha, log1p_r, w, terms[_BITS])
-    series = abs(alpha) < SERIES_ALPHA
+    if not log_and_weight(u, m, alpha, log1p_r, w, terms[_BITS]):
+        return False
+    alpha = min(max(alpha, -_LARGEST_ALPHA), _LARGEST_ALPHA)
+    b = abs(alpha - 2.0)
+    # loops of their own for what is or is not wanted: a loop is compiled once for every answer to a question in it
+    if abs(alpha) < SERIES_ALPHA:
+        for i in range(m):
+            g = terms[_BITS, i] = (1.0 + u[i] * u[i] / b) * w[i]
+            terms[LOSS, i], terms[SHAPE, i], terms[SHAPE_SHAPE, i] = integrals_by_series(0.5 * alpha * log1p_r[i], g)
+    else:
+        for i in range(m):
+            g = terms[_BITS, i] = (1.0 + u[i] * u[i] / b) * w[i]
+            terms[LOSS, i], terms[SHAPE, i], terms[SHAPE_SHAPE, i] = integrals(0.5 * alpha * log1p_r[i], g)
     for i in range(m):
-        z = u[i] * u[i]
-        t = 0.5 * alpha * log1p_r[i]
-        g = (1.0 + z / b) * w[i]
-        e0, e1, e2 = integrals_by_series(t, g) if series else integrals(t, g)
-        pull = u[i] * w[i]
-        terms[PULL, i] = pull
-        terms[LOSS, i], terms[CURVATURE, i] = coef_terms(z, log1p_r[i], w[i], e0, alpha, b)
-        terms[STRETCH, i] = u[i] * terms[CURVATURE, i]
-        if learn_shape:
+        loss, curvature = coef_terms(u[i] * u[i], log1p_r[i], w[i], terms[LOSS, i], alpha, b)
+        terms[LOSS, i] = loss
+        terms[PULL, i] = u[i] * w[i]
+        terms[CURVATURE, i] = curvature
+        terms[STRETCH, i] = u[i] * curvature
+    if learn_shape:
+        for i in range(m):
             terms[PULL_ALPHA, i], terms[SHAPE, i], terms[SHAPE_SHAPE, i] = shape_terms(
-                z, log1p_r[i], pull, g, e1, e2, alpha, b
-            )
+                u[i] * u[i], log1p_r[i], terms[PULL, i], terms[_BITS, i], terms[SHAPE, i], terms[SHAPE_SHAPE, i],
+                alpha, b,
+            )  # fmt: skip
+    return True
 
 
 @jit_exact
@@ -161,12 +168,14 @@ def mix(u, m, tail, slope, curve, knee, terms):
     t = terms[_LOG]
     small = terms[CLEAN]
     log1p = terms[SHARED]
+    fall = terms[SHARED_PULL]
     for i in range(m):
-        t[i] = terms[LOSS, i] + tail
+        fall[i] = 0.0
     if knee < np.inf:
         for i in range(m):
-            t[i] -= 2.0 * np.log(max(abs(u[i]) / knee, 1.0))
+            fall[i] = 2.0 * np.log(max(abs(u[i]) / knee, 1.0))
     for i in range(m):
+        t[i] = terms[LOSS, i] + tail - fall[i]
         terms[_BITS, i] = -abs(t[i])
     _exp(terms[_BITS], m, small)
     _log1p(small, m, log1p, terms[_BITS])
@@ -174,8 +183,7 @@ def mix(u, m, tail, slope, curve, knee, terms):
         outlying = t[i] > 0.0
         live = t[i] < -_LEAST_EXPONENT
         inverse = 1.0 / (1.0 + small[i])
-        fall = 2.0 * np.log(max(abs(u[i]) / knee, 1.0)) if knee < np.inf else 0.0
-        terms[LOSS, i] = (fall - tail if outlying else terms[LOSS, i]) - log1p[i]
+        terms[LOSS, i] = (fall[i] - tail if outlying else terms[LOSS, i]) - log1p[i]
         dirty = (inverse if outlying else small[i] * inverse) if live else 1.0
         clean = (small[i] * inverse if outlying else inverse) if live else 0.0
         shared = small[i] * inverse * inverse if live else 0.0
