@@ -66,17 +66,18 @@ def _log1p(r, m, out, mantissa):
 
 @jit_exact
 def _exp(x, m, out):
-    """Exp(x) for x (m,) <= 709, which is overwritten."""
+    """Exp(x) for x (m,) <= 709, which is overwritten; 0 below -700."""
     out_bits = out.view(np.int64)
     x_bits = x.view(np.int64)
     for i in range(m):
-        value = max(x[i], _LEAST_EXPONENT)
+        live = x[i] > _LEAST_EXPONENT
+        value = x[i] if live else 0.0
         shifted = value * _INV_LN2 + _ROUND
         k_float = shifted - _ROUND
         y = (value - k_float * _LN2_HIGH) - k_float * _LN2_LOW
         tail = 1.0 / 5040 + y * (1.0 / 40320 + y * (1.0 / 362880 + y * (1.0 / 3628800 + y * (1.0 / 39916800))))
         tail = 1.0 / 24 + y * (1.0 / 120 + y * (1.0 / 720 + y * tail))
-        out[i] = 1.0 + y * (1.0 + y * (0.5 + y * (1.0 / 6 + y * tail)))
+        out[i] = 1.0 + y * (1.0 + y * (0.5 + y * (1.0 / 6 + y * tail))) if live else 0.0
         x[i] = shifted
     for i in range(m):
         out_bits[i] += x_bits[i] << np.int64(_EXPONENT)
