@@ -85,7 +85,7 @@ def elements(threads):
         tasks = {"ours": lambda ours=ours: ours(x, ALPHA), "NumPy": lambda plain=plain: in_blocks(plain, x, out)}
         yield compared(name, "", threads, x.size, tasks | copy)
     tasks = {
-        "ours": lambda: cpu.row_terms(ALPHA, 1.0, -np.inf, 0, x.size, vector.WEIGHT, fitted)
+        "ours": lambda: cpu.row_terms(ALPHA, 1.0, -np.inf, vector.WEIGHT, fitted)
     }  # in place: weights of weights, in time
     tasks["NumPy"] = lambda: in_blocks(numpy_weight, x, out)
     yield compared("weights of a fit", "", threads, x.size, tasks | copy)

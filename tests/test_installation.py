@@ -15,9 +15,9 @@ NOWHERE = os.path.join(os.devnull, "nowhere")  # below a file there is no folder
 NO_CACHE = """
 from numba import njit
 from sklearn_robust import losses
-from sklearn_robust._loss.rho import rho
+from sklearn_robust._loss.rho import fading_mean
 try:
-    njit(cache=True)(rho.py_func)
+    njit(cache=True)(fading_mean.py_func)
 except RuntimeError as error:
     assert "no locator available" in str(error), error
 else:

@@ -53,11 +53,19 @@ def logit(share: float) -> float:
     return math.log(share) - math.log1p(-share)
 
 
-# log Z(alpha), d log Z / d alpha and d² log Z / d alpha²
-log_partition = lru_cache(maxsize=1024)(partition.log_partition)
-log_partition_slope = lru_cache(maxsize=1024)(partition.log_partition_slope)
+_log_partition = lru_cache(maxsize=1024)(partition.log_partition)
 log_partition_curvature = lru_cache(maxsize=1024)(partition.log_partition_curvature)
 NORMAL_QUARTILE = 0.6744897501960817
+
+
+def log_partition(alpha: float) -> float:
+    """Log Z(alpha)."""
+    return _log_partition(alpha)[0]
+
+
+def log_partition_slope(alpha: float) -> float:
+    """Its derivative."""
+    return _log_partition(alpha)[1]
 
 
 @lru_cache(maxsize=1024)

@@ -18,7 +18,7 @@ from sklearn_robust._loss.bisquare import WIDE_TUNING
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import NONE
-from sklearn_robust._rows.subsets import m_scale, refine_s, screen, subset_fits, weighted_fits
+from sklearn_robust._rows.subsets import m_scale, refine_s, screen
 from sklearn_robust._rows.threads import run_all
 
 # Subsets drawn; sensitivity components, each of which makes three halves; candidates of either kind that take N_STEPS
@@ -209,13 +209,13 @@ def _screened(some: _Some, n_coefs: float, n_best: int, rng) -> np.ndarray:
 
     def of_halves():
         halves = [_nearest_half(columns, y, weights), *_sensitive_halves(columns, y, weights, n_components)]
-        return weighted_fits(columns, y, np.vstack(halves)[:n_halves] * weights)
+        return np.vstack(halves)[:n_halves] * weights, draws[:0]
 
-    kinds = [of_halves, lambda: subset_fits(columns, y, draws)] if len(draws) else [of_halves]
+    kinds = [of_halves, lambda: (np.empty((0, len(y))), draws)] if len(draws) else [of_halves]
     screened: list = [None] * len(kinds)
 
     def search(k: int) -> None:
-        screened[k] = screen(columns, y, near, n_coefs, kinds[k](), n_kept if k else n_kept_halves, N_STEPS)
+        screened[k] = screen(columns, y, near, n_coefs, *kinds[k](), n_kept if k else n_kept_halves, N_STEPS)
 
     if work > _CHEAP_WORK:
         run_all(search, len(kinds))

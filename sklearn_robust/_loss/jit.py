@@ -6,6 +6,7 @@ than in one that reads the cache.
 """
 
 import numba
+import numba.extending
 
 
 def _compile(decorator, function, **options):
@@ -44,6 +45,14 @@ def jit_sums(function):
     The compiler may reorder and fuse them (not for inf or nan).
     """
     return _jit_into_callers(function, {"reassoc", "contract", "nsz"})
+
+
+def jit_within(function):
+    """Compile a function as a part of compiled ones; where Python calls it, it runs as it stands.
+
+    For what a fit calls so seldom that compiling it would take longer.
+    """
+    return numba.extending.register_jitable(function)
 
 
 def ufunc(function):

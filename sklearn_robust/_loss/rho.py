@@ -18,7 +18,7 @@ rho grows with alpha everywhere.
 
 import math
 
-from sklearn_robust._loss.jit import jit
+from sklearn_robust._loss.jit import jit, jit_within
 
 # Beyond these the limit in alpha (alpha = ±inf, alpha = 0) is the value, to every digit of float64.
 LARGE_ALPHA = 1e150
@@ -40,7 +40,7 @@ _WEIGHTS = (
 )  # fmt: skip
 
 
-@jit
+@jit_within
 def log1p_ratio(u, b):
     """log(1 + u²/b), also where u² overflows."""
     r = u * u / b
@@ -49,7 +49,7 @@ def log1p_ratio(u, b):
     return 2.0 * math.log(abs(u)) - math.log(b)
 
 
-@jit
+@jit_within
 def scaled_exp(exponent, factor):
     """factor exp(exponent), also where exp alone would overflow or be subnormal."""
     if -700.0 < exponent < 700.0 or factor == 0.0:
@@ -57,7 +57,7 @@ def scaled_exp(exponent, factor):
     return math.copysign(math.exp(exponent + math.log(abs(factor))), factor)
 
 
-@jit
+@jit_within
 def log_weight(u, alpha):
     """log weight: (alpha - 2)/2 log(1 + u²/b)."""
     if alpha == 2.0:
@@ -73,7 +73,7 @@ def weight(x, alpha, c):
     return math.exp(log_weight(x / c, alpha))
 
 
-@jit
+@jit_within
 def rho(x, alpha, c):
     """The loss."""
     u = x / c
@@ -94,7 +94,7 @@ def rho(x, alpha, c):
     return b / alpha * math.expm1(t)
 
 
-@jit
+@jit_within
 def psi(x, alpha, c):
     """d rho / d x."""
     u = x / c

@@ -14,7 +14,7 @@ trapezoid rule in log t is that of log_partition. log_z = log Z(alpha) is an arg
 
 import math
 
-from sklearn_robust._loss.jit import jit
+from sklearn_robust._loss.jit import jit, jit_within
 from sklearn_robust._loss.log_partition import COUNT, FIRST, STEP, inverse_rho
 from sklearn_robust._loss.rho import _NODES, _WEIGHTS, LARGE_ALPHA, SMALL_ALPHA, psi, rho
 
@@ -27,13 +27,13 @@ _LARGEST = 1.7e308
 
 
 @jit
-def _log_sf_right(x, alpha, log_z):
-    """log P(X > x) for x >= 0."""
+def _log_sf_at(x, t0, alpha, log_z):
+    """log P(X > x) for x >= 0, where rho is t0."""
     if math.isinf(x):
         return -math.inf
-    t0 = rho(x, alpha, 1.0)
     b = abs(alpha - 2.0)
-    h = math.hypot(math.sqrt(b), x)
+    size = max(math.sqrt(b), x)
+    h = size * math.sqrt((math.sqrt(b) / size) ** 2 + (x / size) ** 2)
     offset = b / alpha + t0 if alpha >= SMALL_ALPHA else 1.0
     if alpha == 2.0 or alpha > LARGE_ALPHA:
         h = 1.0
@@ -41,7 +41,8 @@ def _log_sf_right(x, alpha, log_z):
     k = x / h
     total = 0.0
     for i in range(COUNT):
-        t = _T[i]  # once: every mention of a table costs the compiler a fifth of a second
+        log_t = FIRST + STEP * i
+        t = math.exp(log_t)
         if alpha == 2.0:
             gain = 2.0 * t
         elif alpha > LARGE_ALPHA:
@@ -50,8 +51,14 @@ def _log_sf_right(x, alpha, log_z):
             gain = math.expm1(t)
         else:
             gain = math.expm1(2.0 / alpha * math.log1p(t / offset))
-        total += _MASS[i] * gain / (k + math.sqrt(k * k + gain))
-    return math.log(h) + math.log(total) - t0 - log_z
+        total += math.exp(log_t - t) * gain / (k + math.sqrt(k * k + gain))
+    return math.log(h) + math.log(STEP * total) - t0 - log_z
+
+
+@jit_within
+def _log_sf_right(x, alpha, log_z):
+    """log P(X > x) for x >= 0."""
+    return _log_sf_at(x, rho(x, alpha, 1.0), alpha, log_z)
 
 
 @jit
@@ -70,7 +77,7 @@ def sf(x, alpha, log_z):
     return -math.expm1(_log_sf_right(-x, alpha, log_z))
 
 
-@jit
+@jit_within
 def _centre(x, alpha, log_z):
     """P(0 < X < x) for a small x >= 0."""
     total = 0.0
@@ -79,7 +86,7 @@ def _centre(x, alpha, log_z):
     return total * x
 
 
-@jit
+@jit_within
 def _isf_right(q, alpha, log_z):
     """The x >= 0 with P(X > x) = q, for 0 <= q <= 1/2."""
     if q == 0.0:
@@ -97,11 +104,11 @@ def _isf_right(q, alpha, log_z):
     if log_q < -700.0 and _log_sf_right(_LARGEST, alpha, log_z) > log_q:
         return math.inf
     low = 0.0
-    high = math.sqrt(rho(_LARGEST, alpha, 1.0))
+    high = math.inf
     v = math.sqrt(-log_q - math.log(2.0))
     for _ in range(100):
         x = inverse_rho(v * v, alpha)
-        value = _log_sf_right(x, alpha, log_z)
+        value = _log_sf_at(x, v * v, alpha, log_z)
         if value > log_q:
             low = v
         else:
@@ -117,7 +124,7 @@ def _isf_right(q, alpha, log_z):
     return inverse_rho(v * v, alpha)
 
 
-@jit
+@jit_within
 def isf(q, alpha, log_z):
     """The x with P(X > x) = q; the x with P(X <= x) = q is -isf(q)."""
     if q <= 0.5:

@@ -13,7 +13,7 @@ errors are absolute, a few ulps, which is what a sum over rows needs, where thos
 
 import math
 
-from sklearn_robust._loss.jit import jit
+from sklearn_robust._loss.jit import jit, jit_exact
 from sklearn_robust._loss.rho import LARGE_ALPHA, log1p_ratio, log_weight, psi, psi_prime, rho, rho_alpha
 
 # Below this |alpha| the integrals E_k are summed as series in t, good while |t| < 2.
@@ -22,7 +22,7 @@ _SERIES_TERMS = 18
 _LARGE_U = 1e150
 
 
-@jit
+@jit_exact
 def integrals(t, g):
     """E_0, E_1, E_2 by the recurrence from g = exp(t): their errors grow as t falls, but slower than L^(k + 1)."""
     e0 = (g - 1.0) / t if abs(t) > 1e-4 else 1.0 + t * (0.5 + t * (1.0 / 6.0 + t / 24.0))
@@ -31,7 +31,7 @@ def integrals(t, g):
     return e0, e1, e2
 
 
-@jit
+@jit_exact
 def integrals_by_series(t, g):
     """E_0, E_1, E_2 by the series of E_2 and the recurrence downwards."""
     e2 = 1.0 / (_SERIES_TERMS + 3.0)
@@ -41,13 +41,13 @@ def integrals_by_series(t, g):
     return g - t * e1, e1, e2
 
 
-@jit
+@jit_exact
 def coef_terms(z, log1p_r, w, e0, alpha, b):
     """Rho and the curvature psi_prime c²."""
     return 0.5 * b * log1p_r * e0, w * (1.0 + (alpha - 2.0) * (z / (b + z)))
 
 
-@jit
+@jit_exact
 def shape_terms(z, log1p_r, pull, g, e1, e2, alpha, b):
     """d pull / d alpha, rho_alpha and d rho_alpha / d alpha."""
     sign = math.copysign(1.0, alpha - 2.0)

@@ -36,6 +36,7 @@ class RowLaw(NamedTuple):
 
 _WITHOUT_COLUMNS = Frame(NONE, NONE, 0.0, 1.0, 1.0, False)
 _NO_TERMS = np.empty(0, dtype=np.int64)
+_NOT_GIVEN = np.empty((0, 0, 0))
 _WEIGHT = np.array([vector.WEIGHT])
 _OF_HESSIAN = np.array([vector.CURVATURE, vector.PULL, vector.STRETCH, vector.PULL_ALPHA, vector.SHARED_PULL])
 
@@ -50,7 +51,9 @@ def clean_probability(residuals, law: RowLaw) -> np.ndarray:
 def row_terms(residuals, law: RowLaw, row: int) -> np.ndarray:
     """A term of ``vector`` (n,) at known residuals (n,): WEIGHT, CLEAN (with a background) or CURVATURE."""
     out = np.array(residuals, dtype=float)
-    cpu.row_terms(law.alpha, law.c, law.tail, 0, len(out), row, out)
+    if not cpu.row_terms(law.alpha, law.c, law.tail, row, out):
+        rows = Rows(np.empty((len(out), 0)), np.array(residuals, dtype=float), NONE, NONE, _WITHOUT_COLUMNS)
+        rows._sweep(NONE, [law], cpu.SCORE, False, np.array([row]), out[None])
     return out
 
 
@@ -108,10 +111,16 @@ class Rows:
                 part = slice(first, last)
                 X, y, weights, noise, result = X[part], y[part], weights[part], noise[part], out[:, part]
                 first, last = 0, last - first
-            cpu.sweep(
-                X, y, weights, noise, frame.center, inv_scale, frame.y_center, 1.0 / frame.y_scale, theta, columns,
-                want, learn_shape, first, last, kept, result, *(part[chunk] for part in parts),
-            )  # fmt: skip
+            sums = [part[chunk] for part in parts]
+            seen = X, y, weights, noise, frame.center, inv_scale, frame.y_center, 1.0 / frame.y_scale, theta
+            if cpu.sweep(*seen, columns, want, learn_shape, first, last, _NOT_GIVEN, kept, result, *sums):
+                return
+            residuals = np.empty((1, last))
+            cpu.sweep(*seen, columns, cpu.RESIDUALS, False, first, last, _NOT_GIVEN, _NO_TERMS, residuals, *sums)
+            for part in sums:
+                part[:] = 0.0
+            terms = cpu.scalar_terms(residuals[0, first:], columns)
+            cpu.sweep(*seen, columns, want, learn_shape, first, last, terms, kept, result, *sums)
 
         with nullcontext() if isinstance(self.X, np.ndarray) else serial_blas():
             self._map(task)
@@ -179,7 +188,11 @@ class Rows:
     def loss_weights(self, theta, law: RowLaw) -> np.ndarray:
         """The weight of the loss at each row (n,)."""
         out = self.residuals(theta)
-        self._map(lambda chunk, first, last: cpu.row_terms(law.alpha, law.c, law.tail, first, last, vector.WEIGHT, out))
+
+        def task(_, first, last):
+            out[first:last] = row_terms(out[first:last], law, vector.WEIGHT)
+
+        self._map(task)
         return out
 
     def m_scale(self, theta, n_coefs: float) -> float:

@@ -8,6 +8,7 @@ the loss, the score and the gram are formed from the buffer, so that a pass read
 import numpy as np
 
 from sklearn_robust._loss.jit import jit, jit_sums
+from sklearn_robust._loss.terms import all_terms
 from sklearn_robust._rows import vector
 from sklearn_robust._rows.sums import (
     CURVATURE,
@@ -39,15 +40,26 @@ _PAD = 8  # keeps the lines of a buffer off each other's cache sets
 RESIDUALS, SCORE, GRAM, HESSIAN, PLAIN_GRAM, MEAT = range(6)
 
 
-@jit
-def _pack(X, y, noise, center, inv_scale, y_center, y_inv_scale, intercept, first, m, xt, yt):
+@jit_sums
+def _pack(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, first, m, xt, yt, s, inv):
+    """Write a block of rows: the columns ``xt``, with ones in front if there is room, y, and the sample weights."""
+    intercept = xt.shape[0] - center.size
     for i in range(m):
-        inv = 1.0 / noise[first + i] if noise.size else 1.0
-        yt[i] = (y[first + i] - y_center) * y_inv_scale * inv
+        s[i] = inv[i] = 1.0
+    if weights.size:
+        for i in range(m):
+            s[i] = weights[first + i]
+    if noise.size:
+        for i in range(m):
+            inv[i] = 1.0 / noise[first + i]
+    for i in range(m):
+        yt[i] = (y[first + i] - y_center) * y_inv_scale * inv[i]
+    for k in range(intercept):
+        for i in range(m):
+            xt[k, i] = inv[i]
+    for i in range(m):
         for j in range(center.size):
-            xt[j + intercept, i] = (X[first + i, j] - center[j]) * inv_scale[j] * inv
-        if intercept:
-            xt[0, i] = inv
+            xt[j + intercept, i] = (X[first + i, j] - center[j]) * inv_scale[j] * inv[i]
 
 
 @jit_sums
@@ -152,10 +164,15 @@ def _add_meat(xt, u, s, m, fitted, intercept, learn_shape, mixed, terms, zt, sca
         for i in range(m):
             zt[a, i] = terms[vector.PULL, i] * xt[a, i]
     for i in range(m):
-        clean = terms[vector.CLEAN, i] if mixed else 1.0
-        zt[q, i] = u[i] * terms[vector.PULL, i] - clean
-        zt[q + 1, i] = -terms[vector.SHAPE, i] if learn_shape else 0.0
-        zt[q + 2, i] = 1.0 - clean
+        zt[q, i] = u[i] * terms[vector.PULL, i] - 1.0
+        zt[q + 1, i] = zt[q + 2, i] = 0.0
+    if learn_shape:
+        for i in range(m):
+            zt[q + 1, i] = -terms[vector.SHAPE, i]
+    if mixed:
+        for i in range(m):
+            zt[q + 2, i] = 1.0 - terms[vector.CLEAN, i]
+            zt[q, i] += zt[q + 2, i]
     curvature = pulls = weight = ones = total = squares = 0.0
     for i in range(m):
         sw = s[i] * terms[vector.WEIGHT, i]
@@ -186,20 +203,21 @@ def _factors(want, s, m, learn_shape, mixed, terms, lines, g):
         for i in range(m):
             g[i] = s[i] * terms[vector.CURVATURE, i]
             lines[1, i] = lines[0, i] + s[i] * terms[vector.STRETCH, i]
-            lines[2, i] = -s[i] * terms[vector.PULL_ALPHA, i] if learn_shape else 0.0
-            lines[3, i] = s[i] * terms[vector.SHARED_PULL, i] if mixed else 0.0
-
-
-@jit
-def _sample_weights(weights, first, m, s):
-    for i in range(m):
-        s[i] = weights[first + i] if weights.size else 1.0
+            lines[2, i] = lines[3, i] = 0.0
+        if learn_shape:
+            for i in range(m):
+                lines[2, i] = -s[i] * terms[vector.PULL_ALPHA, i]
+        if mixed:
+            for i in range(m):
+                lines[3, i] = s[i] * terms[vector.SHARED_PULL, i]
 
 
 @jit
 def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, laws, want, learn_shape, first, last,
-          kept, out, scalars, linear, gram):  # fmt: skip
-    """Rows first to last: the sums that are wanted, added to the arguments.
+          given, kept, out, scalars, linear, gram):  # fmt: skip
+    """Rows first to last: the sums that are wanted, added to the arguments; False where a row is out of reach.
+
+    Then, and only then, the terms have to be ``given`` (k, 8, last - first).
 
     A law (a row of ``laws`` (k, 6)) is alpha, c, and with a background what ``vector.mix`` takes; tail is -inf without.
     ``scalars`` (k, 11) are taken at each; the others at the last: ``linear`` (4, .), the score and the cross terms, and
@@ -217,8 +235,7 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
     n_lines = 0 if want == PLAIN_GRAM or q == 0 else 1 + N_CROSS if want == HESSIAN else 1
     for start in range(first, last, BLOCK):
         m = min(BLOCK, last - start)
-        _pack(X, y, noise, center, inv_scale, y_center, y_inv_scale, intercept, start, m, xt, residuals)
-        _sample_weights(weights, start, m, s)
+        _pack(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, start, m, xt, residuals, s, u)
         if want != PLAIN_GRAM:
             _fitted(xt, theta, m, fitted)
             for i in range(m):
@@ -236,7 +253,12 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
             with_shape = learn_shape and alpha != 2.0
             for i in range(m):
                 u[i] = residuals[i] / c
-            vector.fill_terms(u, m, alpha, with_shape, terms)
+            if given.size:
+                for e in range(given.shape[1]):
+                    for i in range(m):
+                        terms[e, i] = given[k, e, start - first + i]
+            elif not vector.fill_terms(u, m, alpha, with_shape, terms):
+                return False
             if mixed:
                 vector.mix(u, m, tail, laws[k, 3], laws[k, 4], laws[k, 5], terms)
             if want == MEAT:
@@ -254,24 +276,44 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
     for a in range(gram.shape[0]):
         for b in range(a):
             gram[b, a] = gram[a, b]
+    return True
 
 
 @jit
-def row_terms(alpha, c, tail, first, last, row, out):
-    """Residuals in ``out`` become one of the terms of ``vector``: WEIGHT, CLEAN (with a background) or CURVATURE."""
+def scalar_terms(residuals, laws):
+    """The terms (k, 8, n) of residuals (n,) of any size at each law."""
+    terms = np.empty((laws.shape[0], vector.STRETCH + 1, residuals.size))
+    for k in range(laws.shape[0]):
+        for i in range(residuals.size):
+            u = residuals[i] / laws[k, 1]
+            row = all_terms(u, laws[k, 0])
+            for e in range(7):
+                terms[k, e, i] = row[e]
+            terms[k, vector.STRETCH, i] = u * terms[k, vector.CURVATURE, i]
+    return terms
+
+
+@jit
+def row_terms(alpha, c, tail, row, out):
+    """Residuals in ``out`` become one of the terms of ``vector``: WEIGHT, CLEAN (with a background) or CURVATURE.
+
+    Or some of them, and False is returned, where a row is out of reach.
+    """
     terms = np.empty((vector.N_BUFFERS, _LONG_BLOCK))
     u = np.empty(_LONG_BLOCK)
     inv_c = 1.0 / c
-    for start in range(first, last, _LONG_BLOCK):
-        m = min(_LONG_BLOCK, last - start)
+    for start in range(0, out.size, _LONG_BLOCK):
+        m = min(_LONG_BLOCK, out.size - start)
         for i in range(m):
             u[i] = out[start + i] * inv_c
-        if tail > -np.inf:
-            vector.fill_terms(u, m, alpha, False, terms)
-            vector.mix(u, m, tail, 0.0, 0.0, np.inf, terms)
-        elif row == vector.WEIGHT:
-            vector.fill_weights(u, m, alpha, terms)
+        if tail == -np.inf and row == vector.WEIGHT:
+            reached = vector.fill_weights(u, m, alpha, terms)
         else:
-            vector.fill_terms(u, m, alpha, False, terms)
+            reached = vector.fill_terms(u, m, alpha, False, terms)
+        if not reached:
+            return False
+        if tail > -np.inf:
+            vector.mix(u, m, tail, 0.0, 0.0, np.inf, terms)
         for i in range(m):
             out[start + i] = terms[row, i]
+    return True

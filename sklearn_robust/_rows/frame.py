@@ -42,13 +42,12 @@ class Frame:
     def of(cls, X, y, weights, fit_intercept: bool, noise=NONE) -> "Frame":
         """Weighted mean and root mean square of the columns, weighted median and spread of y, median noise scale."""
         step = _step(y)
-        center, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
         if sparse.issparse(X):
             center, scale = _of_sparse(X, weights, fit_intercept)
         else:
-            _center_and_scale(X[::step], weights[::step], fit_intercept, center, scale)
+            center, scale = _of_dense(X[::step], weights[::step], fit_intercept)
             for j in np.flatnonzero(np.isinf(scale)) if step > 1 else ():  # it may have spread in the other rows
-                _center_and_scale(X[:, j : j + 1], weights, fit_intercept, center[j : j + 1], scale[j : j + 1])
+                center[j : j + 1], scale[j : j + 1] = _of_dense(X[:, j : j + 1], weights, fit_intercept)
         noise_unit = median(noise[::step], weights[::step]) if noise.size else 1.0
         y_center, y_scale, y_size, typical = _of_target(y, weights, fit_intercept)
         return cls(center, scale, y_center, y_scale, y_size, fit_intercept, noise_unit, typical)
@@ -132,7 +131,7 @@ def _of_target(y, weights, fit_intercept: bool) -> tuple[float, float, float, fl
 
 
 def _of_sparse(X, weights, fit_intercept: bool) -> tuple[np.ndarray, np.ndarray]:
-    """What ``_center_and_scale`` finds, of compressed sparse rows."""
+    """What ``_of_dense`` finds, of compressed sparse rows."""
     low, high = min_max_axis(X, axis=0)
     largest = np.maximum(np.abs(low), np.abs(high))
     largest[largest == 0.0] = 1.0
@@ -144,43 +143,44 @@ def _of_sparse(X, weights, fit_intercept: bool) -> tuple[np.ndarray, np.ndarray]
     return mean * largest if fit_intercept else np.zeros_like(mean), np.where(spread, size * largest, np.inf)
 
 
-@jit
-def _center_and_scale(X, weights, fit_intercept, center, scale):
+def _of_dense(X, weights, fit_intercept) -> tuple[np.ndarray, np.ndarray]:
     """Weighted mean and root mean square of the columns; a column without spread gets its value, and inf.
 
     Relative to a first row and the largest entry, so that columns far from zero or near overflow keep their digits.
     """
+    largest, center, square, spread = columns = np.zeros((4, X.shape[1]))
+    columns[1] = X[0] if fit_intercept else 0.0
+    _add_moments(X, weights, float(weights.sum()) if weights.size else float(len(X)), fit_intercept, columns)
+    found = spread > 8.0 * np.finfo(float).eps
+    if not found.all() and fit_intercept:
+        center = np.where(found, center, X[0])
+    return center, np.where(found, np.sqrt(square) * largest, np.inf)
+
+
+@jit
+def _add_moments(X, weights, total, fit_intercept, columns):
+    """Write the largest entries, centres, and the mean squares and largest of the deviations, in units of the first."""
     n, p = X.shape
-    total = weights.sum() if weights.size else float(n)
-    largest = np.zeros(p)
-    mean = np.zeros(p)
-    square = np.zeros(p)
-    spread = np.zeros(p)
     for i in range(n):
         for j in range(p):
-            largest[j] = max(largest[j], abs(X[i, j]))
+            columns[0, j] = max(columns[0, j], abs(X[i, j]))
     for j in range(p):
-        if largest[j] == 0.0:
-            largest[j] = 1.0
-    if fit_intercept:
+        if columns[0, j] == 0.0:
+            columns[0, j] = 1.0
+    for step in range(0 if fit_intercept else 1, 2):
         for i in range(n):
             share = (weights[i] if weights.size else 1.0) / total
             for j in range(p):
-                mean[j] += share * (X[i, j] / largest[j] - X[0, j] / largest[j])
-        for j in range(p):
-            center[j] = X[0, j] + mean[j] * largest[j]
-    for i in range(n):
-        share = (weights[i] if weights.size else 1.0) / total
-        for j in range(p):
-            deviation = X[i, j] / largest[j] - center[j] / largest[j]
-            square[j] += share * (deviation * deviation)
-            spread[j] = max(spread[j], abs(deviation))
-    for j in range(p):
-        if spread[j] > 8.0 * 2.220446049250313e-16:
-            scale[j] = np.sqrt(square[j]) * largest[j]
-        else:
-            center[j] = X[0, j] if fit_intercept else 0.0
-            scale[j] = np.inf
+                deviation = X[i, j] / columns[0, j] - columns[1, j] / columns[0, j]
+                if step == 0:
+                    columns[2, j] += share * deviation
+                else:
+                    columns[2, j] += share * (deviation * deviation)
+                    columns[3, j] = max(columns[3, j], abs(deviation))
+        if step == 0:
+            for j in range(p):
+                columns[1, j] += columns[2, j] * columns[0, j]
+                columns[2, j] = 0.0
 
 
 def median(values, weights) -> float:

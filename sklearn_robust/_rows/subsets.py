@@ -157,10 +157,31 @@ def _exact_fit(Xt, y, rows, theta, table, pivots):
         theta[pivots[k]] = value
 
 
+@jit_sums
+def _residuals(Xt, y, theta, out):
+    for i in range(y.size):
+        out[i] = y[i]
+    for j in range(theta.size):
+        coef = theta[j]
+        for i in range(y.size):
+            out[i] -= coef * Xt[j, i]
+
+
 @jit
-def _solve(gram, rhs):
-    """Solve by Cholesky, in place; directions without weight are not moved."""
-    q = rhs.size
+def _fit(Xt, y, weights, theta, residuals, gram, work):
+    """Move theta, and its residuals, to weighted least squares, by Cholesky; directions without weight are not moved.
+
+    ``gram`` (q + 1, q) and ``work`` (5, m) are overwritten.
+    """
+    q = theta.size
+    rhs = gram[q]
+    for a in range(q + 1):
+        for b in range(q):
+            gram[a, b] = 0.0
+    for i in range(y.size):
+        work[0, i] = weights[i] * residuals[i]
+    add_score(Xt, work[0], y.size, rhs)
+    add_gram(Xt, weights, y.size, gram[:q], work[1:])
     for a in range(q):
         diagonal = gram[a, a]
         for b in range(a):
@@ -180,83 +201,42 @@ def _solve(gram, rhs):
         for k in range(a + 1, q):
             rhs[a] -= gram[k, a] * rhs[k]
         rhs[a] = rhs[a] / gram[a, a] if gram[a, a] > 0.0 else 0.0
-
-
-@jit_sums
-def _residuals(Xt, y, theta, out):
-    for i in range(y.size):
-        out[i] = y[i]
-    for j in range(theta.size):
-        coef = theta[j]
-        for i in range(y.size):
-            out[i] -= coef * Xt[j, i]
-
-
-@jit
-def _improve(Xt, y, weights, scale, theta, residuals, work):
-    """One step of weighted least squares with the weights of the bisquare."""
-    q, m = Xt.shape
-    gram = np.zeros((q, q))
-    rhs = np.zeros(q)
-    for i in range(m):
-        work[0, i] = weights[i] * bisquare_weight(residuals[i] / scale)
-        work[1, i] = work[0, i] * residuals[i]
-    add_score(Xt, work[1], m, rhs)
-    add_gram(Xt, work[0], m, gram, work[1:])
-    _solve(gram, rhs)
-    for j in range(q):
-        theta[j] += rhs[j]
+    for a in range(q):
+        theta[a] += rhs[a]
     _residuals(Xt, y, theta, residuals)
 
 
-@jit
-def subset_fits(Xt, y, draws):
-    """Coefficients (B, q) through the first rows in general position of each line of ``draws`` (B, k).
+@jit_sums
+def _bisquare_weights(residuals, weights, scale, out):
+    for i in range(residuals.size):
+        out[i] = weights[i] * bisquare_weight(residuals[i] / scale)
 
-    Xt (q, m) are the rows' columns.
+
+@jit
+def screen(Xt, y, weights, n_coefs, halves, draws, n_kept, n_steps):
+    """Coefficients (n_kept, q) and M-scales of the best candidates, after a few steps; inf if there are fewer.
+
+    Xt (q, m) are the rows' columns. Candidates are least squares with each line of weights ``halves`` (B, m), and the
+    exact fits of each line of ``draws`` (B, k). An exact fit of most rows ends the search: scale 0.
     """
-    q = Xt.shape[0]
-    theta = np.empty((draws.shape[0], q))
-    table = np.empty((q + 1, q + 1))
-    pivots = np.empty(q, np.int64)
-    for k in range(draws.shape[0]):
-        _exact_fit(Xt, y, draws[k], theta[k], table, pivots)
-    return theta
-
-
-@jit
-def weighted_fits(Xt, y, weights):
-    """Coefficients (B, q) of least squares with each line of ``weights`` (B, m)."""
     q, m = Xt.shape
-    theta = np.zeros((weights.shape[0], q))
-    work = np.empty((5, m))
-    for k in range(weights.shape[0]):
-        gram = np.zeros((q, q))
-        for i in range(m):
-            work[0, i] = weights[k, i] * y[i]
-        add_score(Xt, work[0], m, theta[k])
-        add_gram(Xt, weights[k], m, gram, work[1:])
-        _solve(gram, theta[k])
-    return theta
-
-
-@jit
-def screen(Xt, y, weights, n_coefs, candidates, n_kept, n_steps):
-    """Coefficients (n_kept, q) and M-scales of the best candidates (B, q), after a few steps; inf if there are fewer.
-
-    An exact fit ends the search: scale 0.
-    """
-    q = Xt.shape[0]
     best = np.zeros((n_kept, q))
-    scales = np.empty(n_kept)
-    for k in range(n_kept):
-        scales[k] = np.inf
-    residuals = np.empty(y.size)
-    work = np.empty((5, y.size))
-    target = BREAKDOWN * (_total(weights, y.size) - n_coefs)
+    scales = np.full(n_kept, np.inf)
+    theta, residuals = np.empty(q), np.empty(m)
+    table, work = np.empty((q + 1, q + 1)), np.empty((6, m))
+    gram, pivots = np.empty((q + 1, q)), np.empty(q, np.int64)
+    target = BREAKDOWN * (_total(weights, m) - n_coefs)
     scale = 0.0
-    for k in range(candidates.shape[0]):
-        _residuals(Xt, y, candidates[k], residuals)
+    for k in range(halves.shape[0] + draws.shape[0]):
+        if k < halves.shape[0]:
+            for j in range(q):
+                theta[j] = 0.0
+            for i in range(m):
+                residuals[i] = y[i]
+            _fit(Xt, y, halves[k], theta, residuals, gram, work)
+        else:
+            _exact_fit(Xt, y, draws[k - halves.shape[0]], theta, table, pivots)
+            _residuals(Xt, y, theta, residuals)
         worst = 0
         for j in range(n_kept):
             if scales[j] > scales[worst]:
@@ -265,7 +245,7 @@ def screen(Xt, y, weights, n_coefs, candidates, n_kept, n_steps):
             continue
         scale = m_scale(residuals, weights, n_coefs, scale, 0.02)
         for j in range(q):
-            best[worst, j] = candidates[k, j]
+            best[worst, j] = theta[j]
         scales[worst] = scale
         if scale == 0.0:
             break
@@ -274,7 +254,8 @@ def screen(Xt, y, weights, n_coefs, candidates, n_kept, n_steps):
             continue
         _residuals(Xt, y, best[k], residuals)
         for _ in range(n_steps):
-            _improve(Xt, y, weights, scales[k], best[k], residuals, work)
+            _bisquare_weights(residuals, weights, scales[k], work[5])
+            _fit(Xt, y, work[5], best[k], residuals, gram, work)
             scales[k] = m_scale(residuals, weights, n_coefs, scales[k], 1e-3)
             if scales[k] == 0.0:
                 break
@@ -290,7 +271,8 @@ def refine_s(Xt, y, weights, n_coefs, candidates, max_steps, tol):
     """
     k, q = candidates.shape
     residuals = np.empty(y.size)
-    work = np.empty((5, y.size))
+    work = np.empty((6, y.size))
+    gram = np.empty((q + 1, q))
     ends = candidates.copy()
     scales = np.empty(k)
     best = 0
@@ -312,7 +294,8 @@ def refine_s(Xt, y, weights, n_coefs, candidates, max_steps, tol):
             if scales[j] == 0.0 or before - scales[j] <= tol * scales[j]:
                 break
             before = scales[j]
-            _improve(Xt, y, weights, before, current, residuals, work)
+            _bisquare_weights(residuals, weights, before, work[5])
+            _fit(Xt, y, work[5], current, residuals, gram, work)
             scales[j] = m_scale(residuals, weights, n_coefs, before, 0.01 * tol)
         if scales[best] == 0.0:
             for other in range(k):

@@ -3,6 +3,7 @@
 log(1 + r) and the weight exp((alpha/2 - 1) log(1 + r)) by polynomials, an ulp or two each: fdlibm's for the logarithm,
 Taylor's for the exponential, exponents taken and put back as integers. The loops are split where the type changes, so
 that the compiler vectorises every one; they must not be reordered (no full fastmath: the rounding tricks need IEEE).
+The few residuals out of their reach are for ``all_terms``: code that is compiled only where one is met.
 """
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from sklearn_robust._loss.jit import jit_exact
 from sklearn_robust._loss.terms import (
     SERIES_ALPHA,
-    all_terms,
     coef_terms,
     integrals,
     integrals_by_series,
@@ -25,9 +25,8 @@ CLEAN, SHARED, SHARED_PULL, SHARED_SCALE, SHARED_SHAPE = range(8, 13)
 _LOG, _BITS = 13, 14
 N_BUFFERS = 15
 
-# Where vector code is accurate; the rest goes through ``all_terms``.
-_LEAST_ALPHA = -100.0
-_LARGEST_U = 1e12
+# Beyond these r = z / b may overflow, and alpha is infinite to every digit.
+_LARGEST_U, _LARGEST_ALPHA = 1e140, 1e20
 
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
@@ -37,7 +36,7 @@ _INT_TO_FLOAT = 4503599627370496.0  # 2**52
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 _INT_TO_FLOAT_BITS = 0x4330000000000000
 _EXPONENT = 52
-_LEAST_EXPONENT = -700.0
+_LEAST_EXPONENT, _LARGEST_EXPONENT = -700.0, 700.0
 
 
 @jit_exact
@@ -67,85 +66,96 @@ def _log1p(r, m, out, mantissa):
 
 @jit_exact
 def _exp(x, m, out):
-    """Exp(x) for x (m,) <= 0, which is overwritten."""
+    """Exp(x) for x (m,) <= 709, which is overwritten; 0 below -700."""
     out_bits = out.view(np.int64)
     x_bits = x.view(np.int64)
     for i in range(m):
-        value = max(x[i], _LEAST_EXPONENT)
+        live = x[i] > _LEAST_EXPONENT
+        value = x[i] if live else 0.0
         shifted = value * _INV_LN2 + _ROUND
         k_float = shifted - _ROUND
         y = (value - k_float * _LN2_HIGH) - k_float * _LN2_LOW
         tail = 1.0 / 5040 + y * (1.0 / 40320 + y * (1.0 / 362880 + y * (1.0 / 3628800 + y * (1.0 / 39916800))))
         tail = 1.0 / 24 + y * (1.0 / 120 + y * (1.0 / 720 + y * tail))
-        out[i] = 1.0 + y * (1.0 + y * (0.5 + y * (1.0 / 6 + y * tail)))
+        out[i] = 1.0 + y * (1.0 + y * (0.5 + y * (1.0 / 6 + y * tail))) if live else 0.0
         x[i] = shifted
     for i in range(m):
         out_bits[i] += x_bits[i] << np.int64(_EXPONENT)
 
 
 @jit_exact
-def log_and_weight(u, m, inv_b, power, log1p_r, w, scratch):
-    """For u (m,): log(1 + u² inv_b), and exp(power log(1 + u² inv_b)); power <= 0, buffers at least as long."""
+def log_and_weight(u, m, alpha, log1p_r, w, scratch):
+    """Write log(1 + r) and the weight of u (m,), alpha other than 2, to buffers as long; False out of reach."""
+    alpha = min(max(alpha, -_LARGEST_ALPHA), _LARGEST_ALPHA)
+    inv_b = 1.0 / abs(alpha - 2.0)
+    power = 0.5 * alpha - 1.0
+    largest = 0.0
+    for i in range(m):
+        largest = max(largest, abs(u[i]))
+    if not largest < _LARGEST_U:
+        return False
+    if alpha > 2.0 and 0.5 * alpha * np.log1p(largest * largest * inv_b) > _LARGEST_EXPONENT:
+        return False
     for i in range(m):
         scratch[i] = u[i] * u[i] * inv_b
     _log1p(scratch, m, log1p_r, w)
     for i in range(m):
         scratch[i] = power * log1p_r[i]
     _exp(scratch, m, w)
-
-
-@jit_exact
-def _largest(u, m):
-    largest = 0.0
-    for i in range(m):
-        largest = max(largest, abs(u[i]))
-    return largest
+    return True
 
 
 @jit_exact
 def fill_weights(u, m, alpha, terms):
-    """Write the weights of u (m,), and of the other terms nothing of use."""
-    if _LEAST_ALPHA <= alpha < 2.0 and _largest(u, m) < _LARGEST_U:
-        log_and_weight(u, m, 1.0 / (2.0 - alpha), 0.5 * alpha - 1.0, terms[_LOG], terms[WEIGHT], terms[_BITS])
-    else:
-        fill_terms(u, m, alpha, False, terms)
+    """Write the weights of u (m,), and of the other terms nothing of use; False where one is out of reach."""
+    if alpha != 2.0:
+        return log_and_weight(u, m, alpha, terms[_LOG], terms[WEIGHT], terms[_BITS])
+    for i in range(m):
+        terms[WEIGHT, i] = 1.0
+    return True
 
 
 @jit_exact
 def fill_terms(u, m, alpha, learn_shape, terms):
-    """Write the terms of u (m,) into ``terms`` (N_BUFFERS, >= m); the last three only if the shape is learned."""
-    largest = _largest(u, m)
+    """Write the terms of u (m,) into ``terms`` (N_BUFFERS, >= m); False where one is out of reach.
+
+    PULL_ALPHA, SHAPE and SHAPE_SHAPE only if the shape is learned.
+    """
     if alpha == 2.0:
         for i in range(m):
             terms[LOSS, i] = 0.5 * u[i] * u[i]
             terms[WEIGHT, i] = 1.0
-            terms[PULL, i] = u[i]
+            terms[PULL, i] = terms[STRETCH, i] = u[i]
             terms[CURVATURE, i] = 1.0
-    elif _LEAST_ALPHA <= alpha < 2.0 and largest < _LARGEST_U:
-        b = 2.0 - alpha
-        w = terms[WEIGHT]
-        log1p_r = terms[_LOG]
-        log_and_weight(u, m, 1.0 / b, 0.5 * alpha - 1.0, log1p_r, w, terms[_BITS])
-        series = abs(alpha) < SERIES_ALPHA
+        return True
+    w = terms[WEIGHT]
+    log1p_r = terms[_LOG]
+    if not log_and_weight(u, m, alpha, log1p_r, w, terms[_BITS]):
+        return False
+    alpha = min(max(alpha, -_LARGEST_ALPHA), _LARGEST_ALPHA)
+    b = abs(alpha - 2.0)
+    # loops of their own for what is or is not wanted: a loop is compiled once for every answer to a question in it
+    if abs(alpha) < SERIES_ALPHA:
         for i in range(m):
-            z = u[i] * u[i]
-            t = 0.5 * alpha * log1p_r[i]
-            g = (1.0 + z / b) * w[i]
-            e0, e1, e2 = integrals_by_series(t, g) if series else integrals(t, g)
-            pull = u[i] * w[i]
-            terms[PULL, i] = pull
-            terms[LOSS, i], terms[CURVATURE, i] = coef_terms(z, log1p_r[i], w[i], e0, alpha, b)
-            if learn_shape:
-                terms[PULL_ALPHA, i], terms[SHAPE, i], terms[SHAPE_SHAPE, i] = shape_terms(
-                    z, log1p_r[i], pull, g, e1, e2, alpha, b
-                )
+            g = terms[_BITS, i] = (1.0 + u[i] * u[i] / b) * w[i]
+            terms[LOSS, i], terms[SHAPE, i], terms[SHAPE_SHAPE, i] = integrals_by_series(0.5 * alpha * log1p_r[i], g)
     else:
         for i in range(m):
-            row = all_terms(u[i], alpha)
-            for k in range(7):
-                terms[k, i] = row[k]
+            g = terms[_BITS, i] = (1.0 + u[i] * u[i] / b) * w[i]
+            terms[LOSS, i], terms[SHAPE, i], terms[SHAPE_SHAPE, i] = integrals(0.5 * alpha * log1p_r[i], g)
     for i in range(m):
-        terms[STRETCH, i] = u[i] * terms[CURVATURE, i]
+        loss, curvature = coef_terms(u[i] * u[i], log1p_r[i], w[i], terms[LOSS, i], alpha, b)
+        terms[LOSS, i] = loss
+        terms[PULL, i] = u[i] * w[i]
+        terms[CURVATURE, i] = curvature
+        terms[STRETCH, i] = u[i] * curvature
+    if learn_shape:
+        for i in range(m):
+            terms[PULL_ALPHA, i], terms[SHAPE, i], terms[SHAPE_SHAPE, i] = shape_terms(
+                u[i] * u[i], log1p_r[i], terms[PULL, i], terms[_BITS, i], terms[SHAPE, i], terms[SHAPE_SHAPE, i],
+                alpha, b,
+            )  # fmt: skip
+    return True
 
 
 @jit_exact
@@ -159,12 +169,14 @@ def mix(u, m, tail, slope, curve, knee, terms):
     t = terms[_LOG]
     small = terms[CLEAN]
     log1p = terms[SHARED]
+    fall = terms[SHARED_PULL]
     for i in range(m):
-        t[i] = terms[LOSS, i] + tail
+        fall[i] = 0.0
     if knee < np.inf:
         for i in range(m):
-            t[i] -= 2.0 * np.log(max(abs(u[i]) / knee, 1.0))
+            fall[i] = 2.0 * np.log(max(abs(u[i]) / knee, 1.0))
     for i in range(m):
+        t[i] = terms[LOSS, i] + tail - fall[i]
         terms[_BITS, i] = -abs(t[i])
     _exp(terms[_BITS], m, small)
     _log1p(small, m, log1p, terms[_BITS])
@@ -172,8 +184,7 @@ def mix(u, m, tail, slope, curve, knee, terms):
         outlying = t[i] > 0.0
         live = t[i] < -_LEAST_EXPONENT
         inverse = 1.0 / (1.0 + small[i])
-        fall = 2.0 * np.log(max(abs(u[i]) / knee, 1.0)) if knee < np.inf else 0.0
-        terms[LOSS, i] = (fall - tail if outlying else terms[LOSS, i]) - log1p[i]
+        terms[LOSS, i] = (fall[i] - tail if outlying else terms[LOSS, i]) - log1p[i]
         dirty = (inverse if outlying else small[i] * inverse) if live else 1.0
         clean = (small[i] * inverse if outlying else inverse) if live else 0.0
         shared = small[i] * inverse * inverse if live else 0.0
