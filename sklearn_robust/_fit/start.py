@@ -85,7 +85,8 @@ def s_estimate(objective: Objective, plain: Start, seed: int) -> Start:
     tol = _ROUGH if objective.learns else _FINE
     (theta,), (scale,) = refine_s(few.columns, few.y, few.weights, n_coefs, theta[None], max_steps, tol)
     theta = objective.inverse.project(theta)
-    return Start(theta, scale if len(few.y) == len(rows) else rows.m_scale(theta, n_coefs), objective.learns)
+    scale = float(scale) if len(few.y) == len(rows) else rows.m_scale(theta, n_coefs)
+    return Start(theta, scale, objective.learns)
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def sharpened(objective: Objective, start: Start, seed: int) -> Start:
         few.columns, few.y, few.weights, objective.n_coefs, start.theta[None], max_steps, _FINE
     )
     theta = objective.inverse.project(theta)
-    return Start(theta, scale if len(few.y) == len(rows) else rows.m_scale(theta, objective.n_coefs))
+    return Start(theta, float(scale) if len(few.y) == len(rows) else rows.m_scale(theta, objective.n_coefs))
 
 
 def _screened(some: _Some, n_coefs: float, n_best: int, rng) -> np.ndarray:
