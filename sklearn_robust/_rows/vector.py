@@ -8,6 +8,7 @@ that the compiler vectorises every one; they must not be reordered (no full fast
 import numpy as np
 
 from sklearn_robust._loss.jit import jit_exact
+from sklearn_robust._loss.mixture import LARGEST_U, LEAST_ALPHA, LEAST_EXPONENT, mixed_terms
 from sklearn_robust._loss.terms import (
     SERIES_ALPHA,
     all_terms,
@@ -25,10 +26,6 @@ CLEAN, SHARED, SHARED_PULL, SHARED_SCALE, SHARED_SHAPE = range(8, 13)
 _LOG, _BITS = 13, 14
 N_BUFFERS = 15
 
-# Where vector code is accurate; the rest goes through ``all_terms``.
-_LEAST_ALPHA = -100.0
-_LARGEST_U = 1e12
-
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
 _INV_LN2 = 1.4426950408889634
@@ -37,7 +34,6 @@ _INT_TO_FLOAT = 4503599627370496.0  # 2**52
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 _INT_TO_FLOAT_BITS = 0x4330000000000000
 _EXPONENT = 52
-_LEAST_EXPONENT = -700.0
 
 
 @jit_exact
@@ -71,7 +67,7 @@ def _exp(x, m, out):
     out_bits = out.view(np.int64)
     x_bits = x.view(np.int64)
     for i in range(m):
-        value = max(x[i], _LEAST_EXPONENT)
+        value = max(x[i], LEAST_EXPONENT)
         shifted = value * _INV_LN2 + _ROUND
         k_float = shifted - _ROUND
         y = (value - k_float * _LN2_HIGH) - k_float * _LN2_LOW
@@ -105,7 +101,7 @@ def _largest(u, m):
 @jit_exact
 def fill_weights(u, m, alpha, terms):
     """Write the weights of u (m,), and of the other terms nothing of use."""
-    if _LEAST_ALPHA <= alpha < 2.0 and _largest(u, m) < _LARGEST_U:
+    if LEAST_ALPHA <= alpha < 2.0 and _largest(u, m) < LARGEST_U:
         log_and_weight(u, m, 1.0 / (2.0 - alpha), 0.5 * alpha - 1.0, terms[_LOG], terms[WEIGHT], terms[_BITS])
     else:
         fill_terms(u, m, alpha, False, terms)
@@ -121,7 +117,7 @@ def fill_terms(u, m, alpha, learn_shape, terms):
             terms[WEIGHT, i] = 1.0
             terms[PULL, i] = u[i]
             terms[CURVATURE, i] = 1.0
-    elif _LEAST_ALPHA <= alpha < 2.0 and largest < _LARGEST_U:
+    elif LEAST_ALPHA <= alpha < 2.0 and largest < LARGEST_U:
         b = 2.0 - alpha
         w = terms[WEIGHT]
         log1p_r = terms[_LOG]
@@ -150,11 +146,10 @@ def fill_terms(u, m, alpha, learn_shape, terms):
 
 @jit_exact
 def mix(u, m, tail, slope, curve, knee, terms):
-    """Turn the terms of the loss into those of its mixture with a background.
+    """Turn the terms of the loss into those of its mixture with a background, by ``mixed_terms``.
 
-    With a = rho + log Z + log c a clean row's cost, the mixture's is a - log(1 + exp(a + logit(share) - log R)), up to
-    log(1 - share); ``tail`` is log Z + log c + logit(share) - log R. Slope and curve are the derivatives of log Z.
-    Beyond |u| = ``knee`` the background falls off as 1 / u², for known residuals.
+    ``tail`` is log Z + log c + logit(share) - log R. Slope and curve are the derivatives of log Z. Beyond |u| =
+    ``knee`` the background falls off as 1 / u², for known residuals.
     """
     t = terms[_LOG]
     small = terms[CLEAN]
@@ -169,28 +164,13 @@ def mix(u, m, tail, slope, curve, knee, terms):
     _exp(terms[_BITS], m, small)
     _log1p(small, m, log1p, terms[_BITS])
     for i in range(m):
-        outlying = t[i] > 0.0
-        live = t[i] < -_LEAST_EXPONENT
-        inverse = 1.0 / (1.0 + small[i])
         fall = 2.0 * np.log(max(abs(u[i]) / knee, 1.0)) if knee < np.inf else 0.0
-        terms[LOSS, i] = (fall - tail if outlying else terms[LOSS, i]) - log1p[i]
-        dirty = (inverse if outlying else small[i] * inverse) if live else 1.0
-        clean = (small[i] * inverse if outlying else inverse) if live else 0.0
-        shared = small[i] * inverse * inverse if live else 0.0
-        pull = terms[PULL, i] if live else 0.0
-        along_scale = 1.0 - u[i] * pull
-        along_shape = terms[SHAPE, i] + slope if live else 0.0
-        terms[CLEAN, i] = clean
-        terms[SHARED, i] = shared
-        terms[SHARED_PULL, i] = shared * pull
-        terms[SHARED_SCALE, i] = shared * along_scale
-        terms[SHARED_SHAPE, i] = shared * along_shape
-        terms[WEIGHT, i] *= clean
-        terms[PULL, i] = clean * pull
-        terms[CURVATURE, i] = clean * terms[CURVATURE, i] - shared * pull * pull
-        terms[STRETCH, i] = clean * terms[STRETCH, i] + shared * along_scale * pull if live else 0.0
-        terms[PULL_ALPHA, i] = clean * terms[PULL_ALPHA, i] - shared * along_shape * pull if live else 0.0
-        terms[SHAPE_SHAPE, i] = (
-            clean * terms[SHAPE_SHAPE, i] - shared * along_shape * along_shape if live else 0.0
-        ) - dirty * curve
-        terms[SHAPE, i] = (clean * terms[SHAPE, i] if live else 0.0) - dirty * slope
+        (
+            terms[LOSS, i], terms[WEIGHT, i], terms[PULL, i], terms[CURVATURE, i], terms[PULL_ALPHA, i],
+            terms[SHAPE, i], terms[SHAPE_SHAPE, i], terms[STRETCH, i], terms[CLEAN, i], terms[SHARED, i],
+            terms[SHARED_PULL, i], terms[SHARED_SCALE, i], terms[SHARED_SHAPE, i],
+        ) = mixed_terms(
+            u[i], t[i], small[i], log1p[i], fall, tail, slope, curve,
+            terms[LOSS, i], terms[WEIGHT, i], terms[PULL, i], terms[CURVATURE, i], terms[PULL_ALPHA, i],
+            terms[SHAPE, i], terms[SHAPE_SHAPE, i], terms[STRETCH, i],
+        )  # fmt: skip
