@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -16,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_robust import _checks
 from sklearn_robust._alone import fit_targets, warn_once
-from sklearn_robust._device import check_device, one_line, placed
+from sklearn_robust._device import check_device, like, on_cpu, one_line, placed
 from sklearn_robust._fit.driver import SOLVERS, Settings, fit
 from sklearn_robust._fit.dual import NotPositive
 from sklearn_robust._fit.objective import Law, Objective
@@ -111,8 +112,10 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
             For a parameter outside its domain, NaN or inf, wrong lengths, negative weights or all weights zero.
         """
         self._check_parameters()
+        given = {"y": y, "sample_weight": sample_weight, "noise_scale": noise_scale}
+        y, sample_weight, noise_scale = (on_cpu(name, values, self.device) for name, values in given.items())
         y = _checks.check_target(y, type(self).__name__)
-        X = self._validated(X, reset=True)
+        X = validated(self, X, reset=True)
         _checks.check_length("y", y, X.shape[0], *y.shape[1:])
         weights = _checks.check_row_numbers("sample_weight", sample_weight, len(y), positive=False)
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
@@ -170,7 +173,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
             ``components_`` in the place of ``X_fit_``.
         """
         check_is_fitted(self)
-        return predicted(self, self._validated(X, reset=False))
+        return like(X, predicted(self, validated(self, X, reset=False)))
 
     @property
     def history_(self) -> "pd.DataFrame":
@@ -216,7 +219,8 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         return list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)]))
 
     def _validated(self, X, reset: bool) -> np.ndarray:
-        return validated(self, X, reset)
+        X = validated(self, X, reset)
+        return X if sparse.issparse(X) else np.asarray(X)
 
     def _check_parameters(self) -> None:
         _checks.check_flag("fit_intercept", self.fit_intercept)
@@ -308,7 +312,8 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         """The weights of the loss (n,), also of rows of sample weight 0."""
         law, frame = result.point.law.of_rows(), rows.frame
         if isinstance(form, Columns):
-            return Rows(X, y, weights, noise / frame.noise_unit, frame).loss_weights(result.point.theta, law)
+            whole = placed(self.device, Rows(X, y, weights, noise / frame.noise_unit, frame))
+            return whole.loss_weights(result.point.theta, law)
         residuals = (y - predicted(self, X)) / frame.c_unit
         return row_terms(residuals / noise if noise.size else residuals, law, vector.WEIGHT)
 

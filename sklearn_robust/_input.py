@@ -5,12 +5,24 @@ from scipy import sparse
 from sklearn.utils.validation import validate_data
 
 from sklearn_robust import _checks
+from sklearn_robust._device import matrix
+from sklearn_robust._rows import gpu
 
 _MANY_ENTRIES = 1_000_000
 
 
 def validated(model, X, reset: bool) -> np.ndarray:
-    """X (n, p) of float64, dense or in compressed sparse rows, for ``fit`` (reset) or later."""
+    """X (n, p) of float64, dense or in compressed sparse rows, for ``fit`` (reset) or later.
+
+    X that lies on a GPU stays there, but for kernels and where it has more columns than rows.
+    """
+    if gpu.is_there(X):
+        X = matrix("X", X, model.device)
+        if model._is_linear and (X.shape[0] >= X.shape[1] or not reset):
+            validate_data(model, X, reset=reset, skip_check_array=True)
+            _checks.check_finite("X", X)
+            return X
+        X = X[:]
     if sparse.issparse(X) and not model._is_linear:
         raise TypeError(  # as scikit-learn's validation does where sparse X is not taken
             f"X must be dense for a kernel. Got a sparse X with kernel={model.kernel!r}; take X.toarray(), or "

@@ -119,6 +119,55 @@ def fits(model, n=60, p=2, weighted=False, noisy=False, targets=0, outliers=0, d
     yield error(there.predict(X), here.predict(X))
 
 
+class Given:
+    """An array of another library that lies on the device."""
+
+    def __init__(self, values):
+        self.values = values
+
+    @property
+    def __cuda_array_interface__(self):
+        return self.values.__array_interface__
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+
+from_dlpack = Given
+
+
+def lying_there(model, dtype=np.float64, zero_weights=False, p=2):
+    """Fits of arrays that already lie on the device."""
+    X, y, weights, _ = data(60, p)
+    X = X.astype(dtype)
+    weights[:5] = 0.0
+    weights = weights if zero_weights else None
+    here = type(model)(**model.get_params()).fit(X, y, weights)
+    there = model.set_params(device="auto").fit(Given(X), Given(y), weights)
+    for name in ("coef_", "intercept_", "weights_", "n_features_in_"):
+        yield error(getattr(there, name), getattr(here, name))
+    predicted = there.predict(Given(X))
+    assert isinstance(predicted, Given)
+    yield error(predicted.values, here.predict(X))
+    yield error(there.predict(X), here.predict(X))
+    yield error(there.predict_interval(Given(X)), here.predict_interval(X))
+    refused = {
+        "X must be finite. Got NaN at row 3, column 1": lambda: there.fit(Given(np.where(X[3, 1] == X, np.nan, X)), y),
+        "X has 3 features, but": lambda: there.predict(Given(np.ones((4, 3)))),
+        "X must be an array of rows and columns": lambda: there.fit(Given(y), y),
+        "y must have one entry": lambda: there.fit(Given(X), Given(y[1:])),
+        "X must lie on the CPU for device='cpu'. Got Given": lambda: here.fit(Given(X), y),
+        "y must lie on the CPU for device='cpu'. Got Given": lambda: here.fit(X, Given(y)),
+    }
+    for line, refuse in refused.items():
+        try:
+            refuse()
+        except ValueError as found:
+            assert str(found).startswith(line), found
+        else:
+            raise AssertionError(line)
+
+
 A, G = AdaptiveRobustRegressor, GeneralRobustRegressor
 PASSES = {
     **{f"{name}": lambda name=name: passes(name, 60, 3, True, True, True) for name in LAWS},
@@ -149,6 +198,9 @@ FITS = {
     "general, lad": lambda: fits(G(alpha=0.0, init="lad", solver="lbfgs")),
     "general, above two": lambda: fits(G(alpha=3.0, c=5.0, solver="irls")),
     "several targets": lambda: fits(A(contamination=0.0), targets=2),
+    "lying there": lambda: lying_there(A(contamination=0.0)),
+    "lying there, float32": lambda: lying_there(G(), np.float32),
+    "lying there, zero weights": lambda: lying_there(G(), zero_weights=True),
     "landmarks": lambda: fits(G(kernel="rbf", n_components=5, l2_regularization=1.0), p=1, inferred=False),
 }
 
@@ -156,5 +208,8 @@ if __name__ == "__main__":
     sys.setswitchinterval(1e-4)
     gpu.load()
     warnings.simplefilter("ignore")
-    for name, case in {"passes": PASSES, "fits": FITS}[sys.argv[1]].items():
+    cases = {"passes": PASSES, "fits": FITS}[sys.argv[1]]
+    for name, case in cases.items():
+        if len(sys.argv) > 2 and name not in sys.argv[2:]:
+            continue
         print(json.dumps([name, max(case())]), flush=True)

@@ -16,6 +16,8 @@ from sklearn_robust._rows.sums import N_CROSS, N_SCALARS
 xp: Any = None  # once ``load`` has found it
 
 _NO_TERMS, _NO_OUT = np.zeros(0, dtype=np.int64), np.zeros((1, 1))
+# What DLPack calls memory of CUDA, and memory that it manages.
+_DLPACK_GPU = (2, 13)
 # Bytes of a copy to the device that are pinned at once.
 _PINNED = 2**26
 
@@ -82,6 +84,21 @@ def to_device(values):
         copied[k % 2] = stream.record()
     stream.synchronize()
     return out
+
+
+def is_there(values) -> bool:
+    """Whether an array of another library lies on a GPU."""
+    if isinstance(values, np.ndarray):
+        return False
+    if hasattr(values, "__cuda_array_interface__"):
+        return True
+    return hasattr(values, "__dlpack_device__") and int(values.__dlpack_device__()[0]) in _DLPACK_GPU
+
+
+def adopted(values):
+    """An array of another library that lies on the GPU, where it lies."""
+    load()
+    return xp.asarray(values) if hasattr(values, "__cuda_array_interface__") else xp.from_dlpack(values)
 
 
 def to_host(values) -> np.ndarray:

@@ -26,7 +26,10 @@ _ONE = np.ones(1)
 
 
 class DeviceMatrix:
-    """X (n, p) on the device, float32 or float64; an index into it gives a copy on the CPU, in float64."""
+    """X (n, p) on the device, float32 or float64; an index into it gives a copy on the CPU, in float64.
+
+    But for a mask of rows (n,), which gives these rows on the device.
+    """
 
     ndim = 2
 
@@ -43,13 +46,21 @@ class DeviceMatrix:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, index) -> np.ndarray:
+    def __getitem__(self, index):
         if isinstance(index, np.ndarray):
+            if index.dtype == bool:
+                return self.take(np.flatnonzero(index))
             index = gpu.to_device(index)
         return np.asarray(gpu.to_host(self.array[index]), dtype=np.float64)
 
-    def sum(self, axis: int) -> np.ndarray:
-        """The sums of rows or columns, on the CPU."""
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+    def __matmul__(self, coefs: np.ndarray):
+        return self.array @ gpu.to_device(coefs)
+
+    def sum(self, axis: int | None = None) -> np.ndarray:
+        """The sum of all, or of rows or columns, on the CPU."""
         return gpu.to_host(self.array.sum(axis=axis))
 
     def take(self, index: np.ndarray) -> "DeviceMatrix":
@@ -141,7 +152,9 @@ class DeviceRows(Rows):
 
     @classmethod
     def of(cls, rows: Rows) -> "DeviceRows":
-        """A copy of rows in memory, for many passes."""
+        """Rows in memory as a copy on the device, or those whose X is there."""
+        if isinstance(rows.X, DeviceMatrix):
+            return cls(rows.X, rows.y, rows.weights, rows.noise, rows.frame)
         return cls(DeviceMatrix.of(rows.X), rows.y, rows.weights, rows.noise, rows.frame, rows.X)
 
     @cached_property
