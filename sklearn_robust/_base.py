@@ -173,7 +173,8 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
             ``components_`` in the place of ``X_fit_``.
         """
         check_is_fitted(self)
-        return like(X, predicted(self, validated(self, X, reset=False)))
+        with one_line(self.device):
+            return like(X, predicted(self, validated(self, X, reset=False)))
 
     @property
     def history_(self) -> "pd.DataFrame":

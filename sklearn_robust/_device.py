@@ -82,11 +82,11 @@ def like(X, values):
 
 @contextmanager
 def one_line(device: str):
-    """Say in a line what a GPU could not do; the estimator is as it was before."""
+    """Say in a line what a GPU could not do."""
     try:
         yield
     except Exception as error:
-        if device == "cpu" or not type(error).__module__.startswith(("cupy", "numba", "cuda")):
+        if device == "cpu" or not type(error).__module__.startswith(("cupy", "numba.cuda", "numba_cuda", "cuda.")):
             raise
         text = " ".join(str(error).split())
         if isinstance(error, MemoryError) or "out of memory" in text.lower():

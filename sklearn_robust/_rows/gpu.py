@@ -67,12 +67,12 @@ def to_device(values):
     if not isinstance(values, np.ndarray) or xp is np:
         return values
     if values.nbytes <= _PINNED or not values.flags.c_contiguous:
-        return xp.asarray(values)
+        return xp.ascontiguousarray(xp.asarray(values))  # threads of a block read along rows
     import cupyx
 
     out = xp.empty(values.shape, values.dtype)
     size = max(_PINNED // max(values[:1].nbytes, 1), 1)
-    stream = xp.cuda.Stream(non_blocking=True)
+    stream = xp.cuda.Stream()  # which waits for what the memory was used for before
     buffers = [cupyx.empty_pinned((size, *values.shape[1:]), values.dtype) for _ in range(2)]
     copied: list[Any] = [None, None]
     for k, first in enumerate(range(0, len(values), size)):

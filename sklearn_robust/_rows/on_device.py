@@ -1,8 +1,8 @@
 """Rows on a GPU: X, y, weights and noise scales are there, and a pass brings back sums, p² numbers and a few scalars.
 
 What begins a fit, a few thousand rows, is taken to the CPU. Of y, weights and noise scales the CPU has a copy as well.
-Residuals stay where they are until somebody on the CPU looks at them; so do the weights of the loss, which are not even
-made before. The M-scale of all rows is found on the device.
+Residuals stay where they are until somebody on the CPU looks at them, as whoever wants a robust scale of all rows does;
+so do the weights of the loss, which are not even made before.
 """
 
 from collections.abc import Iterator
@@ -82,7 +82,7 @@ class DeviceVector:
         return gpu.to_host(self.array)
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return np.array(self._here, dtype=dtype, copy=bool(copy))
+        return np.array(self._here, dtype=dtype) if copy else np.asarray(self._here, dtype=dtype)
 
     def __sub__(self, other) -> np.ndarray:
         return self._here - np.asarray(other)
