@@ -13,16 +13,18 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_robust import _checks
 from sklearn_robust._alone import fit_targets, warn_once
+from sklearn_robust._device import check_device, like, on_cpu, one_line, placed
 from sklearn_robust._fit.driver import SOLVERS, Settings, fit
 from sklearn_robust._fit.dual import NotPositive
 from sklearn_robust._fit.objective import Law, Objective
 from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.start import MOST_S_COLUMNS, too_wide_for_subsets
 from sklearn_robust._forms import OF_FORMS, Columns, check_kernel, form_of, found_strength, predicted, settled_strength
+from sklearn_robust._input import validated
 from sklearn_robust._rows import vector
 from sklearn_robust._rows.blocks import Rows, row_terms
 from sklearn_robust._rows.design import MOST_COLUMNS
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 INITS = ("auto", "ols", "lad", "s", "gnc")
-_MANY_ENTRIES = 1_000_000
 # Matrices of so few columns are small: several threads of a BLAS would wait for each other.
 _FEW_COLUMNS = 256
 _REMEDIES = {
@@ -76,6 +77,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
     max_iter: int
     tol: float
     warm_start: bool
+    device: str
     random_state: int | np.random.RandomState | None
     verbose: int
 
@@ -110,8 +112,10 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
             For a parameter outside its domain, NaN or inf, wrong lengths, negative weights or all weights zero.
         """
         self._check_parameters()
+        given = {"y": y, "sample_weight": sample_weight, "noise_scale": noise_scale}
+        y, sample_weight, noise_scale = (on_cpu(name, values, self.device) for name, values in given.items())
         y = _checks.check_target(y, type(self).__name__)
-        X = self._validated(X, reset=True)
+        X = validated(self, X, reset=True)
         _checks.check_length("y", y, X.shape[0], *y.shape[1:])
         weights = _checks.check_row_numbers("sample_weight", sample_weight, len(y), positive=False)
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
@@ -125,14 +129,14 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
                 result = estimator._run(of_target, strength, form, seeds[j], like)
                 estimator.l2_regularization_ = found_strength(float(result.strength) / raised, strength is None)
                 estimator._set_attributes(of_target, result, form)
-                estimator.weights_ = result.point.weights
+                estimator.weights_ = np.asarray(result.point.weights)
                 if kept is not None:
                     estimator.weights_ = estimator._all_weights(X, targets[j], weights, noise, of_target, result, form)
             return result
 
         small = self._is_linear and X.shape[1] <= _FEW_COLUMNS
         try:
-            with serial_blas() if small else nullcontext():
+            with one_line(self.device), serial_blas() if small else nullcontext():
                 with np.errstate(all="ignore"):
                     rows, raised, form = self._rows(X, targets[0], weights, noise, kept, seeds[0])
                     strength = self._strength(rows, raised, form)
@@ -169,7 +173,8 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
             ``components_`` in the place of ``X_fit_``.
         """
         check_is_fitted(self)
-        return predicted(self, self._validated(X, reset=False))
+        with one_line(self.device):
+            return like(X, predicted(self, validated(self, X, reset=False)))
 
     @property
     def history_(self) -> "pd.DataFrame":
@@ -215,27 +220,8 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         return list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)]))
 
     def _validated(self, X, reset: bool) -> np.ndarray:
-        if sparse.issparse(X) and not self._is_linear:
-            raise TypeError(  # as scikit-learn's validation does where sparse X is not taken
-                f"X must be dense for a kernel. Got a sparse X with kernel={self.kernel!r}; take X.toarray(), or "
-                "kernel='linear'."
-            )
-        with _checks.naming("X"):
-            # what is not finite is said before the number of columns, which a precomputed kernel may well have wrong
-            finite = self._is_precomputed and not reset
-            X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float64, ensure_all_finite=finite)
-        if sparse.issparse(X) and not X.has_canonical_format:
-            X = X.copy()
-            X.sum_duplicates()
-        # in many rows it shows in the first sums, and X is not read for it alone
-        if sparse.issparse(X) or X.size < _MANY_ENTRIES or not reset:
-            _checks.check_finite("X", X)
-        if reset and self._is_precomputed and X.shape[0] != X.shape[1]:
-            raise ValueError(
-                f"X must be a square matrix of kernel values for kernel='precomputed'. Got shape {X.shape}; pass "
-                "k(X, X) to fit, and k(X_new, X) to predict."
-            )
-        return X
+        X = validated(self, X, reset)
+        return X if sparse.issparse(X) else np.asarray(X)
 
     def _check_parameters(self) -> None:
         _checks.check_flag("fit_intercept", self.fit_intercept)
@@ -250,6 +236,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         _checks.check_count("max_iter", self.max_iter, 1, "200 is enough for most data")
         _checks.check_positive("tol", self.tol, "1e-8 gives about eight digits")
         _checks.check_flag("warm_start", self.warm_start)
+        check_device(self.device)
         _checks.check_random_state(self.random_state)
         if not isinstance(self.verbose, bool):
             _checks.check_count("verbose", self.verbose, 0)
@@ -276,7 +263,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
             weights = weights * raised
         if weights.size and (weights == 1.0).all():
             weights = NONE
-        return form.rows(X, kept, y, weights, noise, bool(self.fit_intercept)), raised, form
+        return placed(self.device, form.rows(X, kept, y, weights, noise, bool(self.fit_intercept))), raised, form
 
     def _strength(self, rows: Rows, raised: float, form) -> float | None:
         """The strength of the penalty of raised weights; None to choose one."""
@@ -326,7 +313,8 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         """The weights of the loss (n,), also of rows of sample weight 0."""
         law, frame = result.point.law.of_rows(), rows.frame
         if isinstance(form, Columns):
-            return Rows(X, y, weights, noise / frame.noise_unit, frame).loss_weights(result.point.theta, law)
+            whole = placed(self.device, Rows(X, y, weights, noise / frame.noise_unit, frame))
+            return whole.loss_weights(result.point.theta, law)
         residuals = (y - predicted(self, X)) / frame.c_unit
         return row_terms(residuals / noise if noise.size else residuals, law, vector.WEIGHT)
 

@@ -8,105 +8,15 @@ from sklearn.utils.metaestimators import available_if
 
 from sklearn_robust import _checks
 from sklearn_robust._base import BaseRobustRegressor
+from sklearn_robust._documented import documented
 from sklearn_robust._fit.fixed import Fixed
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, quartile
 from sklearn_robust._fit.shape_scale import Learned
 from sklearn_robust._loss.efficiency import efficient_scale
 from sklearn_robust._rows.blocks import clean_probability
 
-_COMMON_PARAMETERS = """\
-fit_intercept : bool, default=True
-        Whether the model has an intercept, which is never penalised.
-    l2_regularization : float or "auto", default="auto"
-        Ridge strength in noise units: at ``alpha=2`` the fit is that of ``Ridge(alpha=l2_regularization)``, or of
-        ``KernelRidge`` with ``fit_intercept=False``. ``"auto"`` is 0 for linear models; for a kernel it maximises the
-        marginal likelihood at the weights of a robust start.
-    kernel : str or callable, default="linear"
-        A name among scikit-learn's ``pairwise_kernels``, a function of two rows, or "precomputed": then X is the matrix
-        of kernel values, (n_samples, n_samples) for ``fit`` and (n_queries, n_samples) later. "linear" fits ``coef_``.
-    gamma : float or None, default=None
-        Parameter of the kernels "rbf", "laplacian", "poly", "sigmoid" and "chi2"; None is their default.
-    degree : float, default=3
-        Degree of "poly".
-    coef0 : float, default=1
-        Zeroth coefficient of "poly" and "sigmoid".
-    kernel_params : dict or None, default=None
-        Keyword arguments of a callable kernel.
-    n_components : int or None, default=None
-        Number of rows drawn as landmarks (Nyström), which stand for all rows in a kernel; None is the exact kernel, of
-        matrices n_samples x n_samples. A linear model has no use for it.
-    solver : {"auto", "irls", "lbfgs", "newton"}, default="auto"
-        The road to the optimum; every solver ends at the same one from the same start. ``"auto"`` is ``"newton"``, or
-        ``"lbfgs"`` with an exact kernel and for sparse X with more than 1000 coefficients.
-    init : {"auto", "ols", "lad", "s", "gnc"}, default="auto"
-        The start: least squares, least absolute deviations, the S-estimate (which half of the rows cannot move, however
-        wrong; linear models only), graduated non-convexity (alpha annealed from 2 down), or "s" where there are rows
-        enough for it ("gnc" for a kernel, and for sparse X with more than 300 coefficients). A loss held at alpha >= 2,
-        which leaves no row aside, begins at least squares.
-    max_iter : int, default=200
-        The most steps after the start.
-    tol : float, default=1e-8
-        Largest entry of the gradient, per unit weight, in working units (y and columns scaled).
-    warm_start : bool, default=False
-        Whether ``fit`` starts from the last coefficients and law.
-    random_state : int, RandomState instance or None, default=0
-        Of the subsets of rows that the S-estimate draws, and of landmarks: the same data give the same fit, unless this
-        is None.
-    verbose : int, default=0
-        Whether to print a line for each step."""
 
-_COMMON_ATTRIBUTES = """\
-coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
-        Coefficients of a linear model; of smallest norm, in working units, where the rows do not determine them.
-    dual_coef_ : ndarray of shape (n_samples,) or (n_components,), or with columns (n_targets)
-        With a kernel, the coefficients of its values at the rows of ``X_fit_`` or ``components_``.
-    X_fit_ : ndarray of shape (n_samples, n_features)
-        With an exact kernel that is not precomputed, the rows of positive weight.
-    components_ : ndarray of shape (n_components, n_features)
-        The landmarks, unless the kernel is precomputed; ``component_indices_`` has their row numbers.
-    intercept_ : float
-        Intercept, 0.0 without one. This and all that follow are of one target; where y has columns, scalars are
-        arrays of shape (n_targets,).
-    l2_regularization_ : float
-        Strength of the penalty, given or chosen.
-    alpha_ : float
-        Shape of the loss.
-    c_ : float
-        Scale of the loss, in units of y.
-    scale_ : float
-        Gaussian-consistent scale of the residuals of clean rows, in units of y.
-    covariance_ : ndarray of shape (n_coefs, n_coefs) or (n_targets, n_coefs, n_coefs)
-        Covariance of the coefficients, intercept first, for noise of one law; nan where the rows do not determine them.
-    robust_r2_ : float or ndarray of shape (n_targets,)
-        Share of the variance of clean rows that the fit explains.
-    weights_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
-        Weight that the loss gives each row: in [0, 1] for alpha <= 2, near 0 for outliers.
-    objective_ : float
-        Value of the objective at the end.
-    history_ : DataFrame
-        Objective, alpha, c, gradient and coefficients (of no kernel) of each step; of targets by (target, iteration).
-    n_iter_ : int
-        Steps on the way to the optimum.
-    converged_ : bool
-        Whether the fit is an optimum.
-    stop_reason_ : str
-        Why the steps ended, in a sentence.
-    n_features_in_ : int
-        Number of columns seen in ``fit``.
-    feature_names_in_ : ndarray of shape (n_features,)
-        Names of the columns, where X has them."""
-
-
-def _documented(estimator):
-    """Write what both estimators share into the docstring of one."""
-    if estimator.__doc__:
-        common = {"parameters": _COMMON_PARAMETERS, "attributes": _COMMON_ATTRIBUTES}
-        for name, text in common.items():
-            estimator.__doc__ = estimator.__doc__.replace(f"<{name}>", text)
-    return estimator
-
-
-@_documented
+@documented
 class GeneralRobustRegressor(BaseRobustRegressor):
     """Linear or kernel regression under the general robust loss, its shape ``alpha`` and scale ``c`` held.
 
@@ -172,6 +82,7 @@ class GeneralRobustRegressor(BaseRobustRegressor):
         max_iter: int = 200,
         tol: float = 1e-8,
         warm_start: bool = False,
+        device: str = "cpu",
         random_state: int | np.random.RandomState | None = 0,
         verbose: int = 0,
     ) -> None:
@@ -191,6 +102,7 @@ class GeneralRobustRegressor(BaseRobustRegressor):
         self.max_iter = max_iter
         self.tol = tol
         self.warm_start = warm_start
+        self.device = device
         self.random_state = random_state
         self.verbose = verbose
 
@@ -227,7 +139,7 @@ def _seeks_outliers(estimator) -> bool:
     return estimator.contamination != 0.0
 
 
-@_documented
+@documented
 class AdaptiveRobustRegressor(BaseRobustRegressor):
     """Linear or kernel regression that learns the shape and the scale of its robust loss from the data.
 
@@ -297,6 +209,7 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         max_iter: int = 200,
         tol: float = 1e-8,
         warm_start: bool = False,
+        device: str = "cpu",
         random_state: int | np.random.RandomState | None = 0,
         verbose: int = 0,
     ) -> None:
@@ -316,6 +229,7 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         self.max_iter = max_iter
         self.tol = tol
         self.warm_start = warm_start
+        self.device = device
         self.random_state = random_state
         self.verbose = verbose
 

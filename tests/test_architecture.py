@@ -54,6 +54,12 @@ def test_heavy_libraries_are_imported_inside_functions(file):
     assert [n for n in imports(file, inside_functions=False) if within(n, LAZY)] == []
 
 
+@pytest.mark.parametrize(("library", "name"), [("numba.cuda", "cuda.py"), ("cupy", "gpu.py")])
+def test_what_a_gpu_needs_is_imported_in_one_file(library, name):
+    found = [file.name for file in FILES if any(within(n, [library]) for n in imports(file, inside_functions=True))]
+    assert found == [name]
+
+
 @every_file
 def test_files_are_short(file):
     assert len(file.read_text(encoding="utf-8").splitlines()) <= 400

@@ -68,7 +68,7 @@ class Spectrum:
             gram = (gram - np.outer(lever, gram[0]))[1:, 1:]
         scale = np.where(np.isfinite(frame.scale), frame.scale, 0.0)
         values, vectors = eigh(gram * scale * scale[:, None])
-        weights = point.weights
+        weights = np.asarray(point.weights)
         typical = median(weights, rows.weights)
         counted = np.minimum(weights / typical, 1.0) if typical > 0.0 else np.ones(len(rows))
         sizes = rows.all_weights

@@ -130,7 +130,7 @@ class Rows:
     def sweep(self, theta, law: RowLaw, want: int, learn_shape: bool = False) -> tuple[Sums, np.ndarray]:
         """One pass over X, at coefficients theta (q,) in working units: the sums, and the loss's weights (n,)."""
         if self.design is not None:
-            return self._sweep_sparse(self.design, self.residuals(theta), law, want, learn_shape)
+            return self._sweep_by_terms(self.design, self.residuals(theta), law, want, learn_shape)
         weights = np.empty((1, len(self)))
         scalars, *sums = self._sweep(theta, [law], want, learn_shape, _WEIGHT, weights)
         return Sums(scalars[0], *sums), weights[0]
@@ -140,15 +140,14 @@ class Rows:
         """What reads a sparse X; None for an array."""
         return SparseDesign.of(self.X, self.frame) if sparse.issparse(self.X) else None
 
-    def _sweep_sparse(self, design, residuals, law: RowLaw, want: int, learn_shape: bool) -> tuple[Sums, np.ndarray]:
+    def _sweep_by_terms(self, design, residuals, law: RowLaw, want: int, learn_shape: bool) -> tuple[Sums, np.ndarray]:
+        """The same by a design that knows three verbs, and known residuals (n,)."""
         kept = np.append(_WEIGHT, _OF_HESSIAN) if want == cpu.HESSIAN else _WEIGHT
-        terms = np.empty((len(kept), len(self)))
-        scalars, _, cross, gram = self._known(residuals)._sweep(NONE, [law], cpu.SCORE, learn_shape, kept, terms)
-        weights, per_row = terms[0], self.all_weights
-        if self.noise.size:
-            per_row = per_row / self.noise
+        scalars, terms = self._terms_at(residuals, law, learn_shape, kept)
+        weights, (per_row, noise) = terms[0], self._row_numbers()
+        per_row, inverse_noise = per_row / noise, 1.0 / noise
         score = design.adjoint(per_row * weights * residuals / law.c)
-        inverse_noise = 1.0 / self.noise if self.noise.size else 1.0
+        cross, gram = np.zeros((N_CROSS, 0)), np.zeros((0, 0))
         if want == cpu.GRAM:
             gram = design.gram(per_row * weights * inverse_noise)
         elif want == cpu.HESSIAN:
@@ -160,7 +159,17 @@ class Rows:
                 cross[1] = -design.adjoint(per_row * pull_alpha)
             if law.tail > -np.inf:
                 cross[2] = design.adjoint(per_row * shared_pull)
-        return Sums(scalars[0], score, cross, gram), weights
+        return Sums(scalars, score, cross, gram), weights
+
+    def _terms_at(self, residuals, law: RowLaw, learn_shape: bool, kept) -> tuple[np.ndarray, np.ndarray]:
+        """The scalars (11,) of known residuals (n,), and the terms ``kept`` of ``vector`` (., n)."""
+        terms = np.empty((len(kept), len(self)))
+        scalars = self._known(residuals)._sweep(NONE, [law], cpu.SCORE, learn_shape, kept, terms)[0]
+        return scalars[0], terms
+
+    def _row_numbers(self):
+        """Sample weights (n,), and noise scales (n,) or 1."""
+        return self.all_weights, self.noise if self.noise.size else 1.0
 
     def residuals(self, theta) -> np.ndarray:
         """Residuals (n,), in working units, divided by the noise scales."""

@@ -9,6 +9,7 @@ The few residuals out of their reach are for ``all_terms``: code that is compile
 import numpy as np
 
 from sklearn_robust._loss.jit import jit_exact
+from sklearn_robust._loss.mixture import LEAST_EXPONENT, mixed_terms
 from sklearn_robust._loss.terms import (
     SERIES_ALPHA,
     coef_terms,
@@ -36,7 +37,7 @@ _INT_TO_FLOAT = 4503599627370496.0  # 2**52
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 _INT_TO_FLOAT_BITS = 0x4330000000000000
 _EXPONENT = 52
-_LEAST_EXPONENT, _LARGEST_EXPONENT = -700.0, 700.0
+_LARGEST_EXPONENT = 700.0
 
 
 @jit_exact
@@ -70,7 +71,7 @@ def _exp(x, m, out):
     out_bits = out.view(np.int64)
     x_bits = x.view(np.int64)
     for i in range(m):
-        live = x[i] > _LEAST_EXPONENT
+        live = x[i] > LEAST_EXPONENT
         value = x[i] if live else 0.0
         shifted = value * _INV_LN2 + _ROUND
         k_float = shifted - _ROUND
@@ -160,11 +161,10 @@ def fill_terms(u, m, alpha, learn_shape, terms):
 
 @jit_exact
 def mix(u, m, tail, slope, curve, knee, terms):
-    """Turn the terms of the loss into those of its mixture with a background.
+    """Turn the terms of the loss into those of its mixture with a background, by ``mixed_terms``.
 
-    With a = rho + log Z + log c a clean row's cost, the mixture's is a - log(1 + exp(a + logit(share) - log R)), up to
-    log(1 - share); ``tail`` is log Z + log c + logit(share) - log R. Slope and curve are the derivatives of log Z.
-    Beyond |u| = ``knee`` the background falls off as 1 / u², for known residuals.
+    ``tail`` is log Z + log c + logit(share) - log R. Slope and curve are the derivatives of log Z. Beyond |u| =
+    ``knee`` the background falls off as 1 / u², for known residuals.
     """
     t = terms[_LOG]
     small = terms[CLEAN]
@@ -181,27 +181,12 @@ def mix(u, m, tail, slope, curve, knee, terms):
     _exp(terms[_BITS], m, small)
     _log1p(small, m, log1p, terms[_BITS])
     for i in range(m):
-        outlying = t[i] > 0.0
-        live = t[i] < -_LEAST_EXPONENT
-        inverse = 1.0 / (1.0 + small[i])
-        terms[LOSS, i] = (fall[i] - tail if outlying else terms[LOSS, i]) - log1p[i]
-        dirty = (inverse if outlying else small[i] * inverse) if live else 1.0
-        clean = (small[i] * inverse if outlying else inverse) if live else 0.0
-        shared = small[i] * inverse * inverse if live else 0.0
-        pull = terms[PULL, i] if live else 0.0
-        along_scale = 1.0 - u[i] * pull
-        along_shape = terms[SHAPE, i] + slope if live else 0.0
-        terms[CLEAN, i] = clean
-        terms[SHARED, i] = shared
-        terms[SHARED_PULL, i] = shared * pull
-        terms[SHARED_SCALE, i] = shared * along_scale
-        terms[SHARED_SHAPE, i] = shared * along_shape
-        terms[WEIGHT, i] *= clean
-        terms[PULL, i] = clean * pull
-        terms[CURVATURE, i] = clean * terms[CURVATURE, i] - shared * pull * pull
-        terms[STRETCH, i] = clean * terms[STRETCH, i] + shared * along_scale * pull if live else 0.0
-        terms[PULL_ALPHA, i] = clean * terms[PULL_ALPHA, i] - shared * along_shape * pull if live else 0.0
-        terms[SHAPE_SHAPE, i] = (
-            clean * terms[SHAPE_SHAPE, i] - shared * along_shape * along_shape if live else 0.0
-        ) - dirty * curve
-        terms[SHAPE, i] = (clean * terms[SHAPE, i] if live else 0.0) - dirty * slope
+        (
+            terms[LOSS, i], terms[WEIGHT, i], terms[PULL, i], terms[CURVATURE, i], terms[PULL_ALPHA, i],
+            terms[SHAPE, i], terms[SHAPE_SHAPE, i], terms[STRETCH, i], terms[CLEAN, i], terms[SHARED, i],
+            terms[SHARED_PULL, i], terms[SHARED_SCALE, i], terms[SHARED_SHAPE, i],
+        ) = mixed_terms(
+            u[i], t[i], small[i], log1p[i], fall[i], tail, slope, curve,
+            terms[LOSS, i], terms[WEIGHT, i], terms[PULL, i], terms[CURVATURE, i], terms[PULL_ALPHA, i],
+            terms[SHAPE, i], terms[SHAPE_SHAPE, i], terms[STRETCH, i],
+        )  # fmt: skip

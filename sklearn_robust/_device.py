@@ -1,0 +1,99 @@
+"""Where the passes of a fit run: on the CPU or on a GPU, and what is said when a GPU fails."""
+
+import sys
+from contextlib import contextmanager
+
+import numpy as np
+
+from sklearn_robust import _checks
+from sklearn_robust._rows import gpu
+from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.kernels import KernelRows
+from sklearn_robust._rows.on_device import DeviceMatrix, DeviceRows
+
+DEVICES = ("cpu", "cuda", "auto")
+# Entries of X from which on "auto" takes them to a GPU: a guess, not measured.
+_WORTH_A_COPY = 2**24
+
+
+def check_device(device) -> None:
+    """One of the devices, and a GPU where it is asked for."""
+    _checks.check_choice("device", device, DEVICES, "'auto' takes a GPU where one is there and worth it")
+    if device == "cuda" and gpu.missing():
+        raise RuntimeError(f"device='cuda' needs a usable GPU: {gpu.missing()}. device='cpu' works without one.")
+
+
+def placed(device: str, rows: Rows) -> Rows:
+    """Rows where their passes will run."""
+    if isinstance(rows.X, DeviceMatrix):
+        return DeviceRows.of(rows)
+    no_columns = isinstance(rows, KernelRows) or rows.design is not None
+    if device == "cpu" or (device == "auto" and (no_columns or rows.X.size < _WORTH_A_COPY or gpu.missing())):
+        return rows
+    if no_columns:
+        what = "an exact kernel, or ridge with more columns than rows" if rows.design is None else "sparse X"
+        remedy = "; for a kernel set n_components" if rows.design is None else ""
+        raise ValueError(f"device='cuda' must come with dense columns. Got {what}; device='cpu' takes it{remedy}.")
+    gpu.load()
+    return DeviceRows.of(rows)
+
+
+def adopted(name: str, values, device: str):
+    """An array that lies on a GPU, where it lies."""
+    if device == "cpu":
+        raise ValueError(
+            f"{name} must lie on the CPU for device='cpu'. Got {type(values).__name__} on a GPU; set device='cuda', or "
+            "pass a copy."
+        )
+    if gpu.missing():
+        raise RuntimeError(f"{name} lies on a GPU that cannot be used: {gpu.missing()}.")
+    array = gpu.adopted(values)
+    here = getattr(array, "device", None)
+    if here is not None and gpu.xp is not np and here != gpu.xp.cuda.Device():
+        raise ValueError(
+            f"{name} must lie on the current GPU, {gpu.xp.cuda.Device().id}. Got {name} on GPU {here.id}; make that "
+            "the current one (cupy.cuda.Device(k).use()), or copy it."
+        )
+    return array
+
+
+def on_cpu(name: str, values, device: str):
+    """One number a row, copied from a GPU where it lies on one."""
+    return gpu.to_host(adopted(name, values, device)) if gpu.is_there(values) else values
+
+
+def matrix(name: str, X, device: str) -> DeviceMatrix:
+    """X (n, p) that lies on a GPU."""
+    array = adopted(name, X, device)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(f"{name} must be an array of rows and columns. Got {name} of shape {array.shape}.")
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be an array of real numbers. Got dtype {array.dtype}.")
+    return DeviceMatrix(array if array.dtype in (np.float32, np.float64) else array.astype(np.float64))
+
+
+def like(X, values):
+    """Predictions as the kind of array that X is."""
+    if isinstance(values, np.ndarray) and not gpu.is_there(X):
+        return values
+    library = sys.modules.get(type(X).__module__.partition(".")[0])
+    return library.from_dlpack(values) if hasattr(library, "from_dlpack") else values
+
+
+@contextmanager
+def one_line(device: str):
+    """Say in a line what a GPU could not do."""
+    try:
+        yield
+    except Exception as error:
+        if device == "cpu" or not type(error).__module__.startswith(("cupy", "numba.cuda", "numba_cuda", "cuda.")):
+            raise
+        text = " ".join(str(error).split())
+        if isinstance(error, MemoryError) or "out of memory" in text.lower():
+            raise MemoryError(
+                f"The GPU has too little memory for this fit ({text}); pass fewer rows, X in float32 that already lies "
+                "on the GPU, or device='cpu'."
+            ) from error
+        raise RuntimeError(
+            f"The GPU failed ({type(error).__name__}: {text}); check it with nvidia-smi, or set device='cpu'."
+        ) from error

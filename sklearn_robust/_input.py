@@ -1,0 +1,46 @@
+"""X as a user passes it."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.validation import validate_data
+
+from sklearn_robust import _checks
+from sklearn_robust._device import matrix
+from sklearn_robust._rows import gpu
+
+_MANY_ENTRIES = 1_000_000
+
+
+def validated(model, X, reset: bool) -> np.ndarray:
+    """X (n, p) of float64, dense or in compressed sparse rows, for ``fit`` (reset) or later.
+
+    X that lies on a GPU stays there, but for kernels and where it has more columns than rows.
+    """
+    if gpu.is_there(X):
+        X = matrix("X", X, model.device)
+        if model._is_linear and (X.shape[0] >= X.shape[1] or not reset):
+            validate_data(model, X, reset=reset, skip_check_array=True)
+            _checks.check_finite("X", X)
+            return X
+        X = X[:]
+    if sparse.issparse(X) and not model._is_linear:
+        raise TypeError(  # as scikit-learn's validation does where sparse X is not taken
+            f"X must be dense for a kernel. Got a sparse X with kernel={model.kernel!r}; take X.toarray(), or "
+            "kernel='linear'."
+        )
+    with _checks.naming("X"):
+        # what is not finite is said before the number of columns, which a precomputed kernel may well have wrong
+        finite = model._is_precomputed and not reset
+        X = validate_data(model, X, reset=reset, accept_sparse="csr", dtype=np.float64, ensure_all_finite=finite)
+    if sparse.issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    # in many rows it shows in the first sums, and X is not read for it alone
+    if sparse.issparse(X) or X.size < _MANY_ENTRIES or not reset:
+        _checks.check_finite("X", X)
+    if reset and model._is_precomputed and X.shape[0] != X.shape[1]:
+        raise ValueError(
+            f"X must be a square matrix of kernel values for kernel='precomputed'. Got shape {X.shape}; pass "
+            "k(X, X) to fit, and k(X_new, X) to predict."
+        )
+    return X

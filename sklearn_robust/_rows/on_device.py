@@ -1,0 +1,264 @@
+"""Rows on a GPU: X, y, weights and noise scales are there, and a pass brings back sums, p² numbers and a few scalars.
+
+What begins a fit, a few thousand rows, is taken to the CPU. Of y, weights and noise scales the CPU has a copy as well.
+Residuals stay where they are until somebody on the CPU looks at them, as whoever wants a robust scale of all rows does;
+so do the weights of the loss, which are not even made before.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from sklearn_robust._rows import cpu, gpu, vector
+from sklearn_robust._rows.blocks import RowLaw, Rows
+from sklearn_robust._rows.cuda import MOST_COEFS
+from sklearn_robust._rows.frame import NONE
+from sklearn_robust._rows.sums import N_CROSS, Sums
+
+# Entries of X that are taken to the CPU when so many rows or fewer are asked for.
+_FEW_ENTRIES = 2**21
+# Entries of the design that are formed at once where there are too many columns for one block.
+_CHUNK_ENTRIES = 2**22
+_ONE = np.ones(1)
+
+
+class DeviceMatrix:
+    """X (n, p) on the device, float32 or float64; an index into it gives a copy on the CPU, in float64.
+
+    But for a mask of rows (n,), which gives these rows on the device.
+    """
+
+    ndim = 2
+
+    def __init__(self, array):
+        self.array = array
+        self.shape = array.shape
+        self.size = array.shape[0] * array.shape[1]
+
+    @classmethod
+    def of(cls, X: np.ndarray) -> "DeviceMatrix":
+        """A copy of an array on the CPU."""
+        return cls(gpu.to_device(X))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index):
+        if isinstance(index, np.ndarray):
+            if index.dtype == bool:
+                return self.take(np.flatnonzero(index))
+            index = gpu.to_device(index)
+        return np.asarray(gpu.to_host(self.array[index]), dtype=np.float64)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+    def __matmul__(self, coefs: np.ndarray):
+        return self.array @ gpu.to_device(coefs)
+
+    def sum(self, axis: int | None = None) -> np.ndarray:
+        """The sum of all, or of rows or columns, on the CPU."""
+        return gpu.to_host(self.array.sum(axis=axis))
+
+    def take(self, index: np.ndarray) -> "DeviceMatrix":
+        """Some of the rows, on the device."""
+        return DeviceMatrix(self.array[gpu.to_device(index)])
+
+
+class DeviceVector:
+    """Residuals (n,) on the device, copied to the CPU when they are looked at."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @cached_property
+    def _here(self) -> np.ndarray:
+        return gpu.to_host(self.array)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.array(self._here, dtype=dtype) if copy else np.asarray(self._here, dtype=dtype)
+
+    def __sub__(self, other) -> np.ndarray:
+        return self._here - np.asarray(other)
+
+
+class LazyWeights:
+    """The weights of the loss (n,) at coefficients and a law, found when they are looked at."""
+
+    def __init__(self, rows: "DeviceRows", theta, law: RowLaw):
+        self._rows, self._theta, self._law = rows, theta, law
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self._rows.loss_weights(self._theta, self._law), dtype=dtype)
+
+
+class _WideDesign:
+    """The design of many columns, formed in chunks of rows: the verbs of ``SparseDesign``, for arrays on the device."""
+
+    def __init__(self, rows: "DeviceRows"):
+        self._rows = rows
+
+    def _chunks(self):
+        frame, X = self._rows.frame, self._rows.X.array
+        first = int(frame.fit_intercept)
+        size = max(_CHUNK_ENTRIES // frame.n_coefs, 1)
+        for start in range(0, len(X), size):
+            part = slice(start, min(start + size, len(X)))
+            design = gpu.xp.ones((part.stop - start, frame.n_coefs))
+            design[:, first:] = (X[part] - self._rows.there.center) * self._rows.there.inv_scale
+            yield part, design
+
+    def predict(self, theta):
+        """The fit (n,) at coefficients theta (q,)."""
+        fitted, theta = gpu.xp.empty(len(self._rows)), gpu.to_device(theta)
+        for part, design in self._chunks():
+            fitted[part] = design @ theta
+        return fitted
+
+    def adjoint(self, g) -> np.ndarray:
+        """The sum (q,) of the rows, each times its g (n,)."""
+        return gpu.to_host(sum(g[part] @ design for part, design in self._chunks()))
+
+    def gram(self, g) -> np.ndarray:
+        """The rows' outer products, each times its g (n,): a matrix (q, q)."""
+        return gpu.to_host(sum(design.T @ (g[part, None] * design) for part, design in self._chunks()))
+
+
+@dataclass(frozen=True)
+class _There:
+    """What belongs to rows, on the device; one number where there are no weights, no noise scales."""
+
+    y: Any
+    weights: Any
+    noise: Any
+    center: Any
+    inv_scale: Any
+
+
+@dataclass(frozen=True)
+class DeviceRows(Rows):
+    """Rows whose X is a ``DeviceMatrix``; ``held`` is the same on the CPU, where it came from there."""
+
+    held: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, rows: Rows) -> "DeviceRows":
+        """Rows in memory as a copy on the device, or those whose X is there."""
+        if isinstance(rows.X, DeviceMatrix):
+            return cls(rows.X, rows.y, rows.weights, rows.noise, rows.frame)
+        return cls(DeviceMatrix.of(rows.X), rows.y, rows.weights, rows.noise, rows.frame, rows.X)
+
+    @cached_property
+    def there(self) -> _There:
+        """What kernels read beside X."""
+        numbers = (self.y, *(values if values.size else _ONE for values in (self.weights, self.noise)))
+        frame = (values if values.size else _ONE for values in (self.frame.center, 1.0 / self.frame.scale))
+        return _There(*(gpu.to_device(values) for values in (*numbers, *frame)))
+
+    @property
+    def host(self) -> Rows:
+        """The same rows on the CPU."""
+        return Rows(self.X[:] if self.held is None else self.held, self.y, self.weights, self.noise, self.frame)
+
+    def take(self, index) -> Rows:
+        """Some of the rows, in the same frame: on the CPU if they are few."""
+        few = len(index) * self.frame.n_coefs <= _FEW_ENTRIES
+        if few and self.held is not None:
+            return self.host.take(index)
+        weights = self.weights[index] if self.weights.size else self.weights
+        noise = self.noise[index] if self.noise.size else self.noise
+        if few:
+            return Rows(self.X[index], self.y[index], weights, noise, self.frame)
+        return DeviceRows(self.X.take(index), self.y[index], weights, noise, self.frame)
+
+    def columns(self) -> Iterator[np.ndarray]:
+        """The columns of X (n,) in turn, as they were given."""
+        return self.host.columns()
+
+    def dense(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The design, y and sample weights in working units, on the CPU."""
+        return self.host.dense()
+
+    @property
+    def _wide(self) -> _WideDesign | None:
+        return _WideDesign(self) if self.frame.n_coefs > MOST_COEFS else None
+
+    def _launch(self, theta, law: RowLaw, want: int, learn_shape: bool, out=_ONE):
+        """One pass over X: what the blocks have summed, added up."""
+        frame, there = self.frame, self.there
+        point = np.concatenate(([frame.y_center, 1.0 / frame.y_scale], law, theta))
+        return gpu.sweep(
+            self.X.array, there.y, there.weights, there.noise, bool(self.weights.size), bool(self.noise.size),
+            there.center, there.inv_scale, point, learn_shape and law.alpha != 2.0, want, out,
+        )  # fmt: skip
+
+    def sweep(self, theta, law: RowLaw, want: int, learn_shape: bool = False) -> tuple[Sums, Any]:
+        """One pass over X, at coefficients theta (q,) in working units: the sums, and the loss's weights (n,)."""
+        weights = LazyWeights(self, theta, law)
+        if self._wide is not None:
+            if want == cpu.MEAT:
+                return self.host.sweep(theta, law, want, learn_shape)[0], weights
+            return self._sweep_by_terms(self._wide, self.residuals(theta).array, law, want, learn_shape)[0], weights
+        scalars, lines, gram = self._launch(theta, law, want, learn_shape)
+        width = len(theta) + (N_CROSS if want == cpu.MEAT else 0)
+        gram = gram[:width, :width]
+        return Sums(scalars, lines[0, :width], lines[1:, :width], gram), weights
+
+    def residuals(self, theta) -> DeviceVector:  # type: ignore[override]
+        """Residuals (n,), in working units, divided by the noise scales: on the device."""
+        if self._wide is not None:
+            residuals = (self.there.y - self.frame.y_center) / self.frame.y_scale - self._wide.predict(theta)
+            return DeviceVector(residuals / self.there.noise if self.noise.size else residuals)
+        out = gpu.xp.empty(len(self))
+        self._launch(theta, RowLaw(2.0, 1.0), cpu.RESIDUALS, False, out)
+        return DeviceVector(out)
+
+    def gram(self) -> np.ndarray:
+        """X'SX (q, q), of the sample weights alone, in working units."""
+        q = self.frame.n_coefs
+        if self._wide is not None:
+            weights, noise = self._row_numbers()
+            return self._wide.gram(weights / noise**2)
+        return self._launch(np.zeros(q), RowLaw(2.0, 1.0), cpu.PLAIN_GRAM, False)[-1][:q, :q]
+
+    def _row_numbers(self):
+        """Sample weights and noise scales on the device, ones where none were given."""
+        ones = gpu.xp.ones(len(self))
+        return (self.there.weights if self.weights.size else ones), (self.there.noise if self.noise.size else ones)
+
+    def _terms_at(self, residuals, law: RowLaw, learn_shape: bool, kept):
+        """Scalars (11,), and the terms ``kept`` of ``vector`` (., n), on the device."""
+        there = self.there
+        terms = gpu.xp.empty((len(kept), len(self)))
+        scalars = gpu.known(residuals, there.weights, bool(self.weights.size), [law], learn_shape, kept, terms)
+        return scalars[0], terms
+
+    def residual_sums(self, residuals, laws: list[RowLaw], learn_shape: bool) -> np.ndarray:
+        """The scalars (k, 11) of known residuals (n,) at k laws: X is not read."""
+        residuals = gpu.to_device(residuals.array if isinstance(residuals, DeviceVector) else residuals)
+        return gpu.known(residuals, self.there.weights, bool(self.weights.size), laws, learn_shape)
+
+    def loss_weights(self, theta, law: RowLaw) -> np.ndarray:
+        """The weight of the loss at each row (n,)."""
+        return gpu.to_host(self._terms_at(self.residuals(theta).array, law, False, np.array([vector.WEIGHT]))[1][0])
+
+    def m_scale(self, theta, n_coefs: float) -> float:
+        """The M-scale of the residuals."""
+        return self._known(np.asarray(self.residuals(theta))).m_scale(NONE, n_coefs)
+
+    def clean_scale(self, theta, robust: bool, n_coefs: float) -> float:
+        """Gaussian-consistent scale of the residuals: or their root mean square where none is doubted."""
+        return self._known(np.asarray(self.residuals(theta))).clean_scale(NONE, robust, n_coefs)
+
+    def of_target(self, y) -> "DeviceRows":
+        """The same rows with another y (n,)."""
+        return replace(self, y=y, frame=self.frame.of_target(y, self.weights))

@@ -1,0 +1,215 @@
+"""Fits and passes on the simulated GPU, held against the CPU: the worst relative error of each case, a JSON line each.
+
+Run as a script with an argument, "passes" or "fits": the simulator is a switch of a whole process.
+"""
+
+import json
+import os
+import sys
+import warnings
+
+os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
+
+import numpy as np
+
+from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor
+from sklearn_robust._rows import cpu, gpu
+from sklearn_robust._rows.blocks import RowLaw, Rows
+from sklearn_robust._rows.cuda import MOST_COEFS
+from sklearn_robust._rows.frame import NONE, Frame
+from sklearn_robust._rows.on_device import DeviceRows
+
+ATTRIBUTES = "coef_ intercept_ dual_coef_ alpha_ c_ scale_ contamination_ weights_ objective_ n_iter_"
+LAWS = {
+    "least squares": RowLaw(2.0, 0.7),
+    "below two": RowLaw(1.2, 0.7),
+    "near zero": RowLaw(0.01, 0.7),
+    "Welsch": RowLaw(-np.inf, 0.7),
+    "above two": RowLaw(3.0, 2.0),
+    "mixture": RowLaw(1.2, 0.7, -2.0, 0.1, 0.2),
+    "mixture at two": RowLaw(2.0, 0.7, -2.0),
+}
+WANTS = (cpu.SCORE, cpu.GRAM, cpu.HESSIAN, cpu.MEAT)
+
+
+def data(n, p, seed=0, df=2.0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p)) * 3.0 + 1.0
+    return X, X.sum(axis=1) + rng.standard_t(df, size=n), rng.uniform(0.5, 2.0, size=n), rng.uniform(0.5, 2.0, size=n)
+
+
+def error(there, here):
+    there, here = np.asarray(there, dtype=float), np.asarray(here, dtype=float)
+    assert there.shape == here.shape, (there.shape, here.shape)
+    return float(np.abs(there - here).max(initial=0.0) / max(np.abs(here).max(initial=0.0), 1e-300))
+
+
+def pair(n, p, intercept=True, weighted=False, noisy=False):
+    X, y, weights, noise = data(n, p)
+    weights, noise = weights if weighted else NONE, noise if noisy else NONE
+    rows = Rows(X, y, weights, noise, Frame.of(X, y, weights, intercept, noise))
+    return rows, DeviceRows.of(rows), np.random.default_rng(1).normal(size=rows.frame.n_coefs) * 0.3
+
+
+def passes(law, *of_pair, wants=WANTS):
+    """Sums and weights of a pass, for all that it may be asked for."""
+    rows, there, theta = pair(*of_pair)
+    law = LAWS[law]
+    for want in wants:
+        for learn_shape in (False, True) if want == cpu.HESSIAN else (True,):
+            (mine, weights), (found, weights_there) = (
+                each.sweep(theta, law, want, learn_shape and abs(law.alpha) < np.inf) for each in (rows, there)
+            )
+            yield error(found.scalars, mine.scalars)
+            yield error(found.score, mine.score)
+            if want == cpu.HESSIAN:
+                yield error(found.cross, mine.cross)
+            if want != cpu.SCORE:
+                yield error(found.gram, mine.gram)
+    yield error(weights_there, weights)
+
+
+def plain(*of_pair):
+    """What a pass finds without a law, and known residuals at several laws."""
+    rows, there, theta = pair(*of_pair)
+    residuals = there.residuals(theta)
+    yield error(residuals, rows.residuals(theta))
+    yield error(there.gram(), rows.gram())
+    laws = [law._replace(knee=6.0) for law in LAWS.values() if law.alpha > -np.inf]
+    yield error(there.residual_sums(residuals, laws, True), rows.residual_sums(np.asarray(residuals), laws, True))
+    yield error(there.m_scale(theta, 3.0), rows.m_scale(theta, 3.0))
+    for robust in True, False:
+        yield error(there.clean_scale(theta, robust, 3.0), rows.clean_scale(theta, robust, 3.0))
+
+
+def same_bits():
+    """Twice the same pass."""
+    _, there, theta = pair(100, 5)
+    (first, _), (second, _) = (there.sweep(theta, LAWS["mixture"], cpu.HESSIAN, True) for _ in range(2))
+    yield float((first.gram != second.gram).sum() + (first.scalars != second.scalars).sum())
+
+
+def taken():
+    """Some rows, on the CPU and on the device."""
+    rows, there, theta = pair(60, 3, True, True, True)
+    index = np.arange(5, 60, 2)
+    expected = rows.take(index).residuals(theta)
+    yield error(there.take(index).residuals(theta), expected)
+    yield error(there.host.residuals(theta), rows.residuals(theta))
+    there = DeviceRows(there.X, *(getattr(rows, name) for name in ("y", "weights", "noise", "frame")))
+    yield error(there.take(index).residuals(theta), expected)
+    yield error(
+        DeviceRows(there.X.take(index), rows.y[index], NONE, rows.noise[index], rows.frame).residuals(theta), expected
+    )
+
+
+def fits(model, n=60, p=2, weighted=False, noisy=False, targets=0, outliers=0, df=2.0, inferred=True):
+    X, y, weights, noise = data(n, p, df=df)
+    y[:outliers] += 100.0
+    if targets:
+        y = np.column_stack([y, *(y * (k + 1.0) + X[:, 0] for k in range(targets - 1))])
+    given = {"sample_weight": weights if weighted else None, "noise_scale": noise if noisy else None}
+    here = type(model)(**model.get_params()).fit(X, y, **given)
+    there = model.set_params(device="cuda").fit(X, y, **given)
+    for name in ATTRIBUTES.split():
+        if name in vars(here):
+            yield error(getattr(there, name), getattr(here, name))
+    if inferred:
+        yield error(there.covariance_, here.covariance_)
+    yield error(there.predict(X), here.predict(X))
+
+
+class Given:
+    """An array of another library that lies on the device."""
+
+    def __init__(self, values):
+        self.values = values
+
+    @property
+    def __cuda_array_interface__(self):
+        return self.values.__array_interface__
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+
+from_dlpack = Given
+
+
+def lying_there(model, dtype=np.float64, zero_weights=False, p=2):
+    """Fits of arrays that already lie on the device."""
+    X, y, weights, _ = data(60, p)
+    X = X.astype(dtype)
+    weights[:5] = 0.0
+    weights = weights if zero_weights else None
+    here = type(model)(**model.get_params()).fit(X, y, weights)
+    there = model.set_params(device="auto").fit(Given(X), Given(y), weights)
+    for name in ("coef_", "intercept_", "weights_", "n_features_in_"):
+        yield error(getattr(there, name), getattr(here, name))
+    predicted = there.predict(Given(X))
+    assert isinstance(predicted, Given)
+    yield error(predicted.values, here.predict(X))
+    yield error(there.predict(X), here.predict(X))
+    yield error(there.predict_interval(Given(X)), here.predict_interval(X))
+    refused = {
+        "X must be finite. Got NaN at row 3, column 1": lambda: there.fit(Given(np.where(X[3, 1] == X, np.nan, X)), y),
+        "X has 3 features, but": lambda: there.predict(Given(np.ones((4, 3)))),
+        "X must be an array of rows and columns": lambda: there.fit(Given(y), y),
+        "y must have one entry": lambda: there.fit(Given(X), Given(y[1:])),
+        "X must lie on the CPU for device='cpu'. Got Given": lambda: here.fit(Given(X), y),
+        "y must lie on the CPU for device='cpu'. Got Given": lambda: here.fit(X, Given(y)),
+    }
+    for line, refuse in refused.items():
+        try:
+            refuse()
+        except ValueError as found:
+            assert str(found).startswith(line), found
+        else:
+            raise AssertionError(line)
+
+
+A, G = AdaptiveRobustRegressor, GeneralRobustRegressor
+PASSES = {
+    **{f"{name}": lambda name=name: passes(name, 60, 3, True, True, True) for name in LAWS},
+    "one column": lambda: passes("mixture", 57, 1),
+    "no intercept": lambda: passes("mixture", 40, 8, False),
+    "most columns": lambda: passes("mixture", 9, MOST_COEFS - 1, wants=[cpu.MEAT]),
+    "many columns": lambda: passes("mixture", 20, MOST_COEFS, True, True, True),
+    "many columns, no background": lambda: passes("below two", 20, MOST_COEFS + 3, False),
+    "many tiles": lambda: passes("mixture", 300, 2),
+    "no law": lambda: plain(70, 3),
+    "no law, weighted": lambda: plain(70, 3, True, True, True),
+    "no law, many columns": lambda: plain(20, 70, True, True, True),
+    "same bits": same_bits,
+    "taken": taken,
+}
+FITS = {
+    "adaptive": lambda: fits(A()),
+    "adaptive, clean": lambda: fits(A(), df=1e6),
+    "adaptive, background": lambda: fits(A(), outliers=15, df=50.0),
+    "adaptive, held share": lambda: fits(A(contamination=0.2), outliers=15),
+    "adaptive, weights and noise": lambda: fits(A(), weighted=True, noisy=True, outliers=8),
+    "adaptive, ridge": lambda: fits(A(l2_regularization=5.0)),
+    "adaptive, irls": lambda: fits(A(solver="irls", contamination=0.0)),
+    "adaptive, lbfgs": lambda: fits(A(solver="lbfgs", contamination=0.0)),
+    "adaptive, gnc": lambda: fits(A(init="gnc", contamination=0.0)),
+    "general": lambda: fits(G()),
+    "general, MM": lambda: fits(G(alpha=-2.0, init="s")),
+    "general, lad": lambda: fits(G(alpha=0.0, init="lad", solver="lbfgs")),
+    "general, above two": lambda: fits(G(alpha=3.0, c=5.0, solver="irls")),
+    "several targets": lambda: fits(A(contamination=0.0), targets=2),
+    "lying there": lambda: lying_there(A(contamination=0.0)),
+    "lying there, float32": lambda: lying_there(G(), np.float32),
+    "lying there, zero weights": lambda: lying_there(G(), zero_weights=True),
+    "landmarks": lambda: fits(G(kernel="rbf", n_components=5, l2_regularization=1.0), p=1, inferred=False),
+}
+
+if __name__ == "__main__":
+    sys.setswitchinterval(1e-4)
+    gpu.load()
+    warnings.simplefilter("ignore")
+    cases = {"passes": PASSES, "fits": FITS}[sys.argv[1]]
+    for name, case in cases.items():
+        if len(sys.argv) > 2 and name not in sys.argv[2:]:
+            continue
+        print(json.dumps([name, max(case())]), flush=True)
