@@ -24,8 +24,8 @@ from sklearn_robust._rows.threads import run_all
 # Subsets drawn; sensitivity components, each of which makes three halves; candidates of either kind that take N_STEPS
 # steps, at most and where steps are dear; those of all that other rows judge, and that are iterated to the end.
 N_SUBSETS, N_COMPONENTS, N_KEPT, N_KEPT_DEAR, N_STEPS, N_JUDGED, N_REFINED = 50, 5, 12, 4, 2, 16, 3
-# Minima whose scales differ by less count as equal.
-_NEARLY = 1.15
+# Minima whose scales differ by less, times the square root of the rows, count as equal.
+_NEARLY = 1.06
 # What is dear: arithmetic of eliminations, of halves, of steps, which only many columns meet.
 _MOST_SUBSET_WORK, _MOST_HALF_WORK, _MOST_STEP_WORK, _CHEAP_WORK, _JUDGED_WORK = 4e6, 1e8, 2e8, 1e5, 5e6
 _SORTED_ROWS, _STRETCH, _MOST_JUDGED = 20_000, 1000, 100_000  # the last one in entries of X
@@ -157,7 +157,8 @@ class _Some:
         scales = self.scales(candidates, n_coefs)
         smallest = scales.min()
         if smallest > 0.0:
-            candidates = candidates[scales <= _NEARLY * smallest]
+            n = max(float(self.weights.sum()), len(self.y))  # weights may be frequencies
+            candidates = candidates[scales <= (1.0 + _NEARLY / np.sqrt(n)) * smallest]
             u = (self.y - candidates @ self.columns) / (smallest * WIDE_TUNING)
             fitted = np.maximum(1.0 - u * u, 0.0) ** 3 @ self.near
             return candidates[np.argmax(fitted)]
