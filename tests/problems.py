@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import contextmanager
+from unittest import SkipTest
 
 import numpy as np
 import pytest
@@ -120,3 +121,14 @@ ROADS = [
     AdaptiveRobustRegressor(l2_regularization=5.0),
     AdaptiveRobustRegressor(fit_intercept=False),
 ]
+
+
+def pass_check(estimator, check):
+    """A check of scikit-learn's passes, and is not skipped."""
+    with warnings.catch_warnings():
+        # the checks pass tiny, random and duplicated data on purpose, and watch the warnings that matter to them
+        warnings.simplefilter("ignore")
+        try:
+            check(estimator)
+        except SkipTest as reason:
+            pytest.fail(f"skipped: {reason}")

@@ -2,12 +2,11 @@
 
 import pickle
 import warnings
-from unittest import SkipTest
 
 import numpy as np
 import pandas as pd
 import pytest
-from problems import LEARNERS, both, each_solver, row_numbers
+from problems import LEARNERS, both, each_solver, pass_check, row_numbers
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
@@ -60,12 +59,7 @@ def assert_alone(model, alone, names=SCALARS):
 @parametrize_with_checks([estimator(l2_regularization=1.0, warm_start=True) for estimator in LEARNERS])
 def test_scikit_learn_check(estimator, check):
     assert estimator.__sklearn_tags__().target_tags.multi_output
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            check(estimator)
-        except SkipTest as reason:
-            pytest.fail(f"skipped: {reason}")
+    pass_check(estimator, check)
 
 
 # --- the same as fits alone ------------------------------------------------------------------------------------------

@@ -82,11 +82,16 @@ def s_estimate(objective: Objective, plain: Start, seed: int) -> Start:
     candidates = np.vstack((candidates, plain.theta))
     ends, scales = refine_s(few.columns, few.y, few.near, n_coefs * few.share, candidates, max_steps, _ROUGH)
     theta = judges.best(ends[np.isfinite(scales)], n_coefs)
-    tol = _ROUGH if objective.learns else _FINE
+    return _minimum(objective, few, theta, 100, objective.learns)
+
+
+def _minimum(objective: Objective, few: "_Some", theta, most_steps: int, rough: bool) -> Start:
+    """The minimum of the M-scale of some rows near theta (q,), and the scale of all rows there."""
+    rows, n_coefs, tol = objective.rows, objective.n_coefs, _ROUGH if rough else _FINE
+    max_steps = _max_steps(len(few.y), len(theta), most_steps)
     (theta,), (scale,) = refine_s(few.columns, few.y, few.weights, n_coefs, theta[None], max_steps, tol)
     theta = objective.inverse.project(theta)
-    scale = float(scale) if len(few.y) == len(rows) else rows.m_scale(theta, n_coefs)
-    return Start(theta, scale, objective.learns)
+    return Start(theta, float(scale) if len(few.y) == len(rows) else rows.m_scale(theta, n_coefs), rough)
 
 
 @dataclass(frozen=True)
@@ -185,12 +190,7 @@ def sharpened(objective: Objective, start: Start, seed: int) -> Start:
     if not start.rough:
         return start
     few = _Some.of(rows, _n_judges(q), np.random.default_rng(seed)).thinned(_n_rows(q))
-    max_steps = _max_steps(len(few.y), q, 2000)  # some minima are slow to come to
-    (theta,), (scale,) = refine_s(
-        few.columns, few.y, few.weights, objective.n_coefs, start.theta[None], max_steps, _FINE
-    )
-    theta = objective.inverse.project(theta)
-    return Start(theta, float(scale) if len(few.y) == len(rows) else rows.m_scale(theta, objective.n_coefs))
+    return _minimum(objective, few, start.theta, 2000, False)  # some minima are slow to come to
 
 
 def _screened(some: _Some, n_coefs: float, n_best: int, rng) -> np.ndarray:
