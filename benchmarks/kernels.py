@@ -12,7 +12,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sklearn_robust import losses
-from sklearn_robust._rows import cpu, vector
+from sklearn_robust._loss import mixture
+from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import RowLaw, Rows
 from sklearn_robust._rows.frame import NONE, Frame
 
@@ -85,7 +86,7 @@ def elements(threads):
         tasks = {"ours": lambda ours=ours: ours(x, ALPHA), "NumPy": lambda plain=plain: in_blocks(plain, x, out)}
         yield compared(name, "", threads, x.size, tasks | copy)
     tasks = {
-        "ours": lambda: cpu.row_terms(ALPHA, 1.0, -np.inf, vector.WEIGHT, fitted)
+        "ours": lambda: cpu.row_terms(ALPHA, 1.0, -np.inf, mixture.WEIGHT, fitted, *cpu.scratch(0)[:2])
     }  # in place: weights of weights, in time
     tasks["NumPy"] = lambda: in_blocks(numpy_weight, x, out)
     yield compared("weights of a fit", "", threads, x.size, tasks | copy)

@@ -25,7 +25,7 @@ from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.start import MOST_S_COLUMNS, too_wide_for_subsets
 from sklearn_robust._forms import OF_FORMS, Columns, check_kernel, form_of, found_strength, predicted, settled_strength
 from sklearn_robust._input import validated
-from sklearn_robust._rows import vector
+from sklearn_robust._loss import mixture
 from sklearn_robust._rows.blocks import Rows, row_terms
 from sklearn_robust._rows.design import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE, Frame
@@ -316,7 +316,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
             whole = placed(self.device, Rows(X, y, weights, noise / frame.noise_unit, frame))
             return whole.loss_weights(result.point.theta, law)
         residuals = (y - predicted(self, X)) / frame.c_unit
-        return row_terms(residuals / noise if noise.size else residuals, law, vector.WEIGHT)
+        return row_terms(residuals / noise if noise.size else residuals, law, mixture.WEIGHT)
 
     def _last_law(self, frame: Frame) -> Law:
         return Law(self.alpha_, frame.working_c(self.c_))

@@ -7,6 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_robust import losses
 from sklearn_robust._fit.objective import Law
+from sklearn_robust._loss import mixture
 from sklearn_robust._loss.efficiency import efficient_scale, gaussian_efficiency
 from sklearn_robust._loss.jit import jit
 from sklearn_robust._loss.log_partition import log_partition, log_partition_curvature
@@ -38,14 +39,20 @@ def residuals_of_all_sizes(rng, n=400):
 
 
 @jit
-def fill_terms(u, alpha, learn_shape, terms):
-    vector.fill_terms(u, u.size, alpha, learn_shape, terms)
+def fill_terms(alpha, learn_shape, lines, bits):
+    vector.fill_terms(alpha, learn_shape, vector.BLOCK // vector.STEP, lines, bits)
 
 
 def fill(u, alpha, learn_shape=True):
-    terms = np.full((vector.N_BUFFERS, len(u)), np.nan)
-    fill_terms(u, alpha, learn_shape, terms)
-    return terms
+    lines, bits = cpu.scratch(0)[:2]
+    whole = np.resize(u, -(-len(u) // vector.BLOCK) * vector.BLOCK)
+    blocks = []
+    for block in whole.reshape(-1, vector.BLOCK):
+        lines[:] = np.nan
+        lines[vector.U : vector.U + vector.BLOCK] = block
+        fill_terms(alpha, learn_shape, lines, bits)
+        blocks.append(lines.reshape(-1, vector.LINE)[: mixture.N_TERMS, : vector.BLOCK].copy())
+    return np.hstack(blocks)[:, : len(u)]
 
 
 @pytest.mark.parametrize("alpha", SHAPES)
@@ -56,11 +63,11 @@ def test_vector_terms_equal_the_losses(alpha):
     terms = fill(u, alpha, learn_shape=False)
     with np.errstate(over="ignore"):
         for row, expected in (
-            (vector.LOSS, losses.rho(u, alpha)),
-            (vector.WEIGHT, losses.weight(u, alpha)),
-            (vector.PULL, losses.psi(u, alpha)),
-            (vector.CURVATURE, losses.psi_prime(u, alpha)),
-            (vector.STRETCH, u * losses.psi_prime(u, alpha)),
+            (mixture.LOSS, losses.rho(u, alpha)),
+            (mixture.WEIGHT, losses.weight(u, alpha)),
+            (mixture.PULL, losses.psi(u, alpha)),
+            (mixture.CURVATURE, losses.psi_prime(u, alpha)),
+            (mixture.STRETCH, u * losses.psi_prime(u, alpha)),
         ):
             np.testing.assert_allclose(terms[row], expected, rtol=1e-11, atol=1e-13)
 
@@ -72,13 +79,13 @@ def test_shape_terms_are_derivatives(alpha):
     step = 1e-5 * min(1.0, abs(alpha - 2))
     ahead, behind = fill(u, alpha + step), fill(u, alpha - step)
     for derivative, row, tol in (
-        (vector.SHAPE, vector.LOSS, 1e-7),
-        (vector.PULL_ALPHA, vector.PULL, 1e-7),
-        (vector.SHAPE_SHAPE, vector.SHAPE, 1e-5),
+        (mixture.SHAPE, mixture.LOSS, 1e-7),
+        (mixture.PULL_ALPHA, mixture.PULL, 1e-7),
+        (mixture.SHAPE_SHAPE, mixture.SHAPE, 1e-5),
     ):
         slope = (ahead[row] - behind[row]) / (2 * step)
         np.testing.assert_allclose(terms[derivative], slope, rtol=tol, atol=tol * (1 + np.abs(slope).max()))
-    np.testing.assert_allclose(terms[vector.SHAPE], losses.rho_alpha(u, alpha), rtol=1e-8, atol=1e-11)
+    np.testing.assert_allclose(terms[mixture.SHAPE], losses.rho_alpha(u, alpha), rtol=1e-8, atol=1e-11)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, -2.0])
@@ -255,21 +262,20 @@ def test_m_scale_solves_its_equation(n_coefs):
         return s @ bisquare(r / np.exp(log_scale), k) - 0.5 * (s.sum() - n_coefs)
 
     expected = np.exp(optimize.brentq(excess, -10, 10, xtol=1e-13))
-    assert m_scale(r, s, n_coefs, 0.0, 1e-12) == pytest.approx(expected, rel=1e-9)
-    assert m_scale(np.repeat(r, s.astype(int)), np.ones(int(s.sum())), n_coefs, 3.0, 1e-12) == pytest.approx(
-        expected, rel=1e-9
-    )
+    assert m_scale(r, s, s.sum(), n_coefs, 0.0, 1e-12) == pytest.approx(expected, rel=1e-9)
+    repeated = np.repeat(r, s.astype(int))
+    assert m_scale(repeated, NONE, s.sum(), n_coefs, 3.0, 1e-12) == pytest.approx(expected, rel=1e-9)
 
 
 def test_scales_are_consistent_at_the_gaussian_and_survive_outliers():
     quantiles = stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)
-    ones = np.ones(len(quantiles))
-    assert m_scale(3 * quantiles, ones, 0.0, 0.0, 1e-10) == pytest.approx(3.0, rel=1e-3)
-    assert clean_scale(3 * quantiles, ones, 0.0) == pytest.approx(3.0, rel=1e-3)
+    ones, total = np.ones(len(quantiles)), float(len(quantiles))
+    assert m_scale(3 * quantiles, ones, total, 0.0, 0.0, 1e-10) == pytest.approx(3.0, rel=1e-3)
+    assert clean_scale(3 * quantiles, ones, total, 0.0) == pytest.approx(3.0, rel=1e-3)
     wild = quantiles.copy()
     wild[::3] = 1e9
-    assert clean_scale(wild, ones, 0.0) < 1.5
-    assert m_scale(np.where(np.arange(100) < 55, 0.0, 1.0), np.ones(100), 0.0, 0.0, 1e-10) == 0.0
+    assert clean_scale(wild, ones, total, 0.0) < 1.5
+    assert m_scale(np.where(np.arange(100) < 55, 0.0, 1.0), np.ones(100), 100.0, 0.0, 0.0, 1e-10) == 0.0
 
 
 @pytest.mark.parametrize(("alpha", "k"), [(1.0, 1.287), (0.0, 1.686), (-np.inf, 2.110), (1.6, 1.0), (2.0, 1.0)])

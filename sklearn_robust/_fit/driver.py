@@ -22,7 +22,7 @@ from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.ridge import residual_dof, scaling_of
 from sklearn_robust._fit.sandwich import sandwich
 from sklearn_robust._fit.start import find_start, spread_index
-from sklearn_robust._rows import vector
+from sklearn_robust._loss import mixture
 from sklearn_robust._rows.blocks import Rows, row_terms
 from sklearn_robust._rows.kernels import KernelRows
 from sklearn_robust._rows.threads import serial_blas
@@ -163,7 +163,7 @@ def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool, _li
         weights, residuals = part.point.weights, few.residuals(part.point.theta)
         if not 0.0 < weights.sum() < np.inf:  # it believes no row, or the loss overflows
             weights = np.ones(len(rows))
-        bends = row_terms(residuals, part.point.law.of_rows(), vector.CURVATURE)
+        bends = row_terms(residuals, part.point.law.of_rows(), mixture.CURVATURE)
         bends = np.where(np.isfinite(bends), bends, 1.0)
     objective = dual_objective(rows, working, bends, policy.learns)
     if part is not None and starts:

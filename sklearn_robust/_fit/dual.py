@@ -18,7 +18,8 @@ from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
 
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.objective import Law, Objective, Point
-from sklearn_robust._rows import cpu, vector
+from sklearn_robust._loss import mixture
+from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import row_terms
 from sklearn_robust._rows.frame import NONE
 from sklearn_robust._rows.kernels import KernelRows
@@ -122,7 +123,7 @@ class DualObjective(Objective):
         residuals = rows.residuals(theta)
         scalars = rows.residual_sums(residuals, [law.of_rows()], self.learns)[0]
         sums = Sums(scalars, NONE, NONE, NONE)
-        weights = row_terms(residuals, law.of_rows(), vector.WEIGHT)
+        weights = row_terms(residuals, law.of_rows(), mixture.WEIGHT)
         pulls = rows.levers * weights * (residuals / law.c)
         gradient = np.zeros(1 + 2 * n)
         if rows.frame.fit_intercept:
@@ -143,7 +144,7 @@ class DualObjective(Objective):
     def newton_direction(self, point: Point) -> np.ndarray | None:
         """Minus the inverse Hessian times the gradient, where that points downhill."""
         rows, n = self.rows, len(self.rows)
-        curvatures = row_terms(rows.residuals(point.theta), point.law.of_rows(), vector.CURVATURE)
+        curvatures = row_terms(rows.residuals(point.theta), point.law.of_rows(), mixture.CURVATURE)
         omega = rows.precisions * curvatures
         matrix = rows.X * omega[:, None]
         matrix.ravel()[:: n + 1] += self.strength

@@ -7,6 +7,7 @@ cumulative weight along the rows in the order of (y, X), so that neither the ord
 repeated rows change the start.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -149,8 +150,8 @@ class _Some:
 
     def scales(self, candidates, n_coefs: float) -> np.ndarray:
         """The M-scale (k,) of each of some coefficients (k, q), by near rows."""
-        residuals = self.y - candidates @ self.columns
-        return np.array([m_scale(line, self.near, n_coefs * self.share, 0.0, _ROUGH) for line in residuals])
+        residuals, total = self.y - candidates @ self.columns, float(self.near.sum())
+        return np.array([m_scale(line, self.near, total, n_coefs * self.share, 0.0, _ROUGH) for line in residuals])
 
     def best(self, candidates, n_coefs: float) -> np.ndarray:
         """The coefficients (q,) of smallest M-scale; of nearly equal ones those that fit most rows, by a wide bisquare.
@@ -209,15 +210,19 @@ def _screened(some: _Some, n_coefs: float, n_best: int, rng) -> np.ndarray:
     draws = _draw(rng, weights, (min(N_SUBSETS, int(_MOST_SUBSET_WORK / q**3)), q + min(q, 10)))
     n_coefs *= some.share
 
-    def of_halves():
+    def of_halves() -> tuple[np.ndarray, np.ndarray]:
         halves = [_nearest_half(columns, y, weights), *_sensitive_halves(columns, y, weights, n_components)]
         return np.vstack(halves)[:n_halves] * weights, draws[:0]
 
-    kinds = [of_halves, lambda: (np.empty((0, len(y))), draws)] if len(draws) else [of_halves]
+    kinds: list[Callable[[], tuple[np.ndarray, np.ndarray]]] = [of_halves]
+    if len(draws):
+        kinds.append(lambda: (np.empty((0, len(y))), draws))
     screened: list = [None] * len(kinds)
 
     def search(k: int) -> None:
-        screened[k] = screen(columns, y, near, n_coefs, *kinds[k](), n_kept if k else n_kept_halves, N_STEPS)
+        halves, subsets = kinds[k]()
+        found = screen(columns, y, near, n_coefs, halves, subsets, n_kept if k else n_kept_halves)
+        screened[k] = refine_s(columns, y, near, n_coefs, found, N_STEPS, 0.0, _ROUGH, 0.0)
 
     if work > _CHEAP_WORK:
         run_all(search, len(kinds))

@@ -16,13 +16,14 @@ WIDE_MEAN = 0.828073003389393
 @jit
 def bisquare(u):
     """The bounded loss, in [0, 1]."""
-    z = min((u / TUNING) ** 2, 1.0)
-    rest = 1.0 - z
+    v = u / TUNING
+    rest = 1.0 - v * v if v * v < 1.0 else 0.0
     return 1.0 - rest * rest * rest
 
 
 @jit
 def bisquare_weight(u):
     """Its IRLS weight, 1 at 0."""
-    rest = 1.0 - min((u / TUNING) ** 2, 1.0)
+    v = u / TUNING
+    rest = 1.0 - v * v if v * v < 1.0 else 0.0
     return rest * rest

@@ -17,6 +17,13 @@ from sklearn_robust._loss.terms import (
     shape_terms,
 )
 
+# The terms of a row, in their order. STRETCH is u CURVATURE, minus d pull / d log c. With a background, CLEAN is the
+# probability of being a clean row, and SHARED is CLEAN (1 - CLEAN), alone and times the slopes of a clean row's cost in
+# u, log c and alpha.
+LOSS, WEIGHT, PULL, CURVATURE, PULL_ALPHA, SHAPE, SHAPE_SHAPE, STRETCH = range(8)
+CLEAN, SHARED, SHARED_PULL, SHARED_SCALE, SHARED_SHAPE = range(8, 13)
+N_TERMS = 13
+
 # Where the formulas arranged for speed are accurate; the rest goes through ``all_terms``.
 LEAST_ALPHA = -100.0
 LARGEST_U = 1e12
@@ -56,7 +63,7 @@ def mixed_terms(
 
 @jit
 def terms_of_row(u, alpha, learn_shape, tail, slope, curve, knee):
-    """The terms of a row one at a time, in the order of ``vector``; tail is -inf without a background."""
+    """The terms of a row one at a time, in their order; tail is -inf without a background."""
     loss = weight = pull = curvature = pull_alpha = shape = shape_shape = 0.0
     if alpha != 2.0 and LEAST_ALPHA <= alpha < 2.0 and abs(u) < LARGEST_U:
         b = 2.0 - alpha

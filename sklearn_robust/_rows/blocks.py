@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sklearn_robust._rows import cpu, vector
+from sklearn_robust._loss import mixture
+from sklearn_robust._rows import cpu
 from sklearn_robust._rows.design import Gram, SparseDesign
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.subsets import clean_scale, m_scale
@@ -37,21 +38,22 @@ class RowLaw(NamedTuple):
 _WITHOUT_COLUMNS = Frame(NONE, NONE, 0.0, 1.0, 1.0, False)
 _NO_TERMS = np.empty(0, dtype=np.int64)
 _NOT_GIVEN = np.empty((0, 0, 0))
-_WEIGHT = np.array([vector.WEIGHT])
-_OF_HESSIAN = np.array([vector.CURVATURE, vector.PULL, vector.STRETCH, vector.PULL_ALPHA, vector.SHARED_PULL])
+_WEIGHT = np.array([mixture.WEIGHT])
+_OF_HESSIAN = np.array([mixture.CURVATURE, mixture.PULL, mixture.STRETCH, mixture.PULL_ALPHA, mixture.SHARED_PULL])
 
 
 def clean_probability(residuals, law: RowLaw) -> np.ndarray:
     """The probability (n,) that rows with these residuals (n,), in units of the law, are no outliers."""
     if law.tail == -np.inf:
         return np.ones(len(residuals))
-    return row_terms(residuals, law, vector.CLEAN)
+    return row_terms(residuals, law, mixture.CLEAN)
 
 
 def row_terms(residuals, law: RowLaw, row: int) -> np.ndarray:
-    """A term of ``vector`` (n,) at known residuals (n,): WEIGHT, CLEAN (with a background) or CURVATURE."""
+    """A term (n,), of ``mixture``, at known residuals (n,): WEIGHT, CLEAN (with a background) or CURVATURE."""
     out = np.array(residuals, dtype=float)
-    if not cpu.row_terms(law.alpha, law.c, law.tail, row, out):
+    lines, bits = cpu.scratch(0)[:2]
+    if not cpu.row_terms(law.alpha, law.c, law.tail, row, out, lines, bits):
         rows = Rows(np.empty((len(out), 0)), np.array(residuals, dtype=float), NONE, NONE, _WITHOUT_COLUMNS)
         rows._sweep(NONE, [law], cpu.SCORE, False, np.array([row]), out[None])
     return out
@@ -99,8 +101,7 @@ class Rows:
         """(scalars (k, 11), score (q,), cross (3, q), gram): the parts of the chunks added up in their order."""
         frame, columns = self.frame, np.array(laws).reshape(-1, len(RowLaw._fields))
         inv_scale = 1.0 / frame.scale
-        extra = {cpu.RESIDUALS: -theta.size, cpu.MEAT: N_CROSS}
-        width = theta.size + extra.get(want, 0)
+        width = theta.size + {cpu.RESIDUALS: -theta.size, cpu.MEAT: N_CROSS}.get(want, 0)
         has_gram = want not in (cpu.RESIDUALS, cpu.SCORE)
         shapes = (len(laws), N_SCALARS), (1 + N_CROSS, width), (width, width) if has_gram else (0, 0)
         parts = [np.zeros((self.n_chunks, *shape)) for shape in shapes]
@@ -113,14 +114,16 @@ class Rows:
                 first, last = 0, last - first
             sums = [part[chunk] for part in parts]
             seen = X, y, weights, noise, frame.center, inv_scale, frame.y_center, 1.0 / frame.y_scale, theta
-            if cpu.sweep(*seen, columns, want, learn_shape, first, last, _NOT_GIVEN, kept, result, *sums):
+            buffers = cpu.scratch(theta.size)
+            if cpu.sweep(*seen, columns, want, learn_shape, first, last, _NOT_GIVEN, kept, result, *sums, *buffers):
                 return
             residuals = np.empty((1, last))
-            cpu.sweep(*seen, columns, cpu.RESIDUALS, False, first, last, _NOT_GIVEN, _NO_TERMS, residuals, *sums)
+            without = _NOT_GIVEN, _NO_TERMS
+            cpu.sweep(*seen, columns, cpu.RESIDUALS, False, first, last, *without, residuals, *sums, *buffers)
             for part in sums:
                 part[:] = 0.0
             terms = cpu.scalar_terms(residuals[0, first:], columns)
-            cpu.sweep(*seen, columns, want, learn_shape, first, last, terms, kept, result, *sums)
+            cpu.sweep(*seen, columns, want, learn_shape, first, last, terms, kept, result, *sums, *buffers)
 
         with nullcontext() if isinstance(self.X, np.ndarray) else serial_blas():
             self._map(task)
@@ -162,7 +165,7 @@ class Rows:
         return Sums(scalars, score, cross, gram), weights
 
     def _terms_at(self, residuals, law: RowLaw, learn_shape: bool, kept) -> tuple[np.ndarray, np.ndarray]:
-        """The scalars (11,) of known residuals (n,), and the terms ``kept`` of ``vector`` (., n)."""
+        """The scalars (11,) of known residuals (n,), and the terms ``kept`` (., n)."""
         terms = np.empty((len(kept), len(self)))
         scalars = self._known(residuals)._sweep(NONE, [law], cpu.SCORE, learn_shape, kept, terms)[0]
         return scalars[0], terms
@@ -199,14 +202,14 @@ class Rows:
         out = self.residuals(theta)
 
         def task(_, first, last):
-            out[first:last] = row_terms(out[first:last], law, vector.WEIGHT)
+            out[first:last] = row_terms(out[first:last], law, mixture.WEIGHT)
 
         self._map(task)
         return out
 
     def m_scale(self, theta, n_coefs: float) -> float:
         """The M-scale of the residuals."""
-        return float(m_scale(self.residuals(theta), self.weights, n_coefs, 0.0, 1e-10))
+        return float(m_scale(self.residuals(theta), self.weights, self.total_weight, n_coefs, 0.0, 1e-10))
 
     def clean_scale(self, theta, robust: bool, n_coefs: float) -> float:
         """Gaussian-consistent scale of the residuals: or their root mean square where none is doubted."""
@@ -215,7 +218,7 @@ class Rows:
         if weights.size and total <= n_coefs + 1.0:  # weights that are no frequencies
             weights, total = weights / weights.mean(), float(len(self))
         if robust:
-            return float(clean_scale(residuals, weights, n_coefs))
+            return float(clean_scale(residuals, weights, total, n_coefs))
         dof = total - n_coefs
         largest = float(np.abs(residuals).max())
         if dof <= 1e-12 * total or largest == 0.0:

@@ -2,11 +2,15 @@
 
 A block of rows is packed, transposed, into a short buffer that stays in the first cache: x' = (x - center) inv_scale,
 with a leading one where there is an intercept, all divided by the noise scale of the row. Then residuals, the terms of
-the loss, the score and the gram are formed from the buffer, so that a pass reads X once and copies nothing.
+the loss, the score and the gram are formed from the buffer, so that a pass reads X once and copies nothing. The last
+block is filled up with rows of weight zero.
 """
+
+import threading
 
 import numpy as np
 
+from sklearn_robust._loss import mixture
 from sklearn_robust._loss.jit import jit, jit_sums
 from sklearn_robust._loss.terms import all_terms
 from sklearn_robust._rows import vector
@@ -30,66 +34,119 @@ from sklearn_robust._rows.sums import (
     SQUARES,
     WEIGHTS,
 )
+from sklearn_robust._rows.vector import BLOCK, LINE, STEP, U
 
-BLOCK = 128
-_LONG_BLOCK = 512  # where there is no X beside the rows' numbers
-_PAD = 8  # keeps the lines of a buffer off each other's cache sets
+# Lines of the scratch beside those of ``vector``: sample weights, residuals, fitted values, what the gram is weighted
+# with, and what the columns are multiplied by for the score and the cross terms.
+_S, _RESIDUAL, _FITTED, _G, _LINES = range(vector.N_LINES * LINE, (vector.N_LINES + 5) * LINE, LINE)
+N_LINES = vector.N_LINES + 5 + N_CROSS
+_ALIGNED = 8  # numbers
 
 # What a sweep is asked for: residuals alone; scalars and score; these with the gram of the weights, or with the Hessian
-# (the gram of the curvatures and the cross terms); the gram of the sample weights alone; the gram of the rows' scores.
+# (the gram of the curvatures and the cross terms); the gram of the rows, or that of their scores, which count with the
+# sample weights alone.
 RESIDUALS, SCORE, GRAM, HESSIAN, PLAIN_GRAM, MEAT = range(6)
 
 
+_of_thread = threading.local()
+_FEW_COEFS = 256  # scratch for so many is kept
+
+
+def scratch(n_coefs: int):
+    """What a sweep writes to: flat lines, their bits, columns of a block (>= q + 3, LINE), and what ``add_gram`` needs.
+
+    Aligned to what the processor loads at once; one for each thread.
+    """
+    kept = getattr(_of_thread, "scratch", None)
+    if kept is not None and n_coefs <= _FEW_COEFS:
+        return kept
+    n_columns = max(n_coefs, _FEW_COEFS) + N_CROSS
+    numbers = np.empty((N_LINES + n_columns + 5) * LINE + _ALIGNED)
+    first = -(numbers.ctypes.data // numbers.itemsize) % _ALIGNED
+    lines, rest = numbers[first : first + N_LINES * LINE], numbers[first + N_LINES * LINE :]
+    columns = rest[: n_columns * LINE].reshape(n_columns, LINE)
+    made = lines, lines.view(np.int64), columns, rest[n_columns * LINE :][: 5 * LINE].reshape(5, LINE)
+    if n_coefs <= _FEW_COEFS:
+        _of_thread.scratch = made
+    return made
+
+
 @jit_sums
-def _pack(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, first, m, xt, yt, s, inv):
+def _pack(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, first, m, steps, intercept, xt, lines):
     """Write a block of rows: the columns ``xt``, with ones in front if there is room, y, and the sample weights."""
-    intercept = xt.shape[0] - center.size
-    for i in range(m):
-        s[i] = inv[i] = 1.0
+    inverse = U  # of the noise scales
+    for i in range(STEP * steps):
+        lines[_S + i] = lines[inverse + i] = 1.0
     if weights.size:
         for i in range(m):
-            s[i] = weights[first + i]
+            lines[_S + i] = weights[first + i]
     if noise.size:
         for i in range(m):
-            inv[i] = 1.0 / noise[first + i]
+            lines[inverse + i] = 1.0 / noise[first + i]
     for i in range(m):
-        yt[i] = (y[first + i] - y_center) * y_inv_scale * inv[i]
+        lines[_RESIDUAL + i] = (y[first + i] - y_center) * y_inv_scale * lines[inverse + i]
     for k in range(intercept):
         for i in range(m):
-            xt[k, i] = inv[i]
+            xt[k, i] = lines[inverse + i]
     for i in range(m):
+        unit = lines[inverse + i]
         for j in range(center.size):
-            xt[j + intercept, i] = (X[first + i, j] - center[j]) * inv_scale[j] * inv[i]
+            xt[j + intercept, i] = (X[first + i, j] - center[j]) * inv_scale[j] * unit
+    for i in range(m, STEP * steps):
+        lines[_S + i] = lines[_RESIDUAL + i] = 0.0
+        for j in range(intercept + center.size):
+            xt[j, i] = 0.0
 
 
 @jit_sums
-def _fitted(xt, theta, m, out):
-    for i in range(m):
-        out[i] = 0.0
+def _subtract_fitted(xt, theta, steps, lines):
+    for i in range(STEP * steps):
+        lines[_FITTED + i] = 0.0
     for a in range(theta.size):
         coef = theta[a]
-        for i in range(m):
-            out[i] += coef * xt[a, i]
+        for i in range(STEP * steps):
+            lines[_FITTED + i] += coef * xt[a, i]
+    for i in range(STEP * steps):
+        lines[_RESIDUAL + i] -= lines[_FITTED + i]
 
 
 @jit_sums
-def add_score(xt, g, m, score):
-    """Add X'g."""
+def add_score(xt, lines, at, m, score):
+    """Add X'g, where g is the line of m numbers that begins ``at``."""
     for a in range(score.size):
         total = 0.0
         for i in range(m):
-            total += g[i] * xt[a, i]
+            total += lines[at + i] * xt[a, i]
         score[a] += total
 
 
 @jit_sums
-def add_gram(xt, g, m, gram, gx):
-    """Add X' diag(g) X on and below the diagonal, in tiles of four by four that stay in registers."""
+def _add_cross(xt, lines, steps, linear):
+    """Add the products of the columns with the three lines after the score's."""
+    for a in range(linear.shape[1]):
+        t1 = t2 = t3 = 0.0
+        for i in range(STEP * steps):
+            x = xt[a, i]
+            t1 += lines[_LINES + LINE + i] * x
+            t2 += lines[_LINES + 2 * LINE + i] * x
+            t3 += lines[_LINES + 3 * LINE + i] * x
+        linear[1, a] += t1
+        linear[2, a] += t2
+        linear[3, a] += t3
+
+
+@jit_sums
+def add_gram(xt, lines, at, m, gram, gx):
+    """Add X' diag(g) X on and below the diagonal, in tiles of four by four that stay in registers; g as above.
+
+    ``gx`` (5, >= max(m, 16)) is overwritten.
+    """
     q = gram.shape[0]
+    tile = gx[4]
     for a in range(0, q - 3, 4):
         for k in range(4):
             for i in range(m):
-                gx[k, i] = g[i] * xt[a + k, i]
+                gx[k, i] = lines[at + i] * xt[a + k, i]
         for b in range(0, a + 1, 4):
             t00 = t01 = t02 = t03 = t10 = t11 = t12 = t13 = 0.0
             t20 = t21 = t22 = t23 = t30 = t31 = t32 = t33 = 0.0
@@ -100,13 +157,16 @@ def add_gram(xt, g, m, gram, gx):
                 t10, t11, t12, t13 = t10 + g1 * x0, t11 + g1 * x1, t12 + g1 * x2, t13 + g1 * x3
                 t20, t21, t22, t23 = t20 + g2 * x0, t21 + g2 * x1, t22 + g2 * x2, t23 + g2 * x3
                 t30, t31, t32, t33 = t30 + g3 * x0, t31 + g3 * x1, t32 + g3 * x2, t33 + g3 * x3
-            tile = ((t00, t01, t02, t03), (t10, t11, t12, t13), (t20, t21, t22, t23), (t30, t31, t32, t33))
+            tile[0], tile[1], tile[2], tile[3] = t00, t01, t02, t03
+            tile[4], tile[5], tile[6], tile[7] = t10, t11, t12, t13
+            tile[8], tile[9], tile[10], tile[11] = t20, t21, t22, t23
+            tile[12], tile[13], tile[14], tile[15] = t30, t31, t32, t33
             for k in range(4):
                 for e in range(4):
-                    gram[a + k, b + e] += tile[k][e]
+                    gram[a + k, b + e] += tile[4 * k + e]
     for a in range(q - q % 4, q):
         for i in range(m):
-            gx[0, i] = g[i] * xt[a, i]
+            gx[0, i] = lines[at + i] * xt[a, i]
         for b in range(a + 1):
             total = 0.0
             for i in range(m):
@@ -115,34 +175,37 @@ def add_gram(xt, g, m, gram, gx):
 
 
 @jit_sums
-def _add_scalars(u, s, m, learn_shape, mixed, terms, scalars):
+def _add_scalars(learn_shape, mixed, steps, lines, scalars):
     """Add a block to the scalars."""
     loss = scale = scale_scale = squares = 0.0
-    for i in range(m):
-        zw = u[i] * terms[vector.PULL, i]
-        loss += s[i] * terms[vector.LOSS, i]
-        scale += s[i] * zw
-        scale_scale += s[i] * (zw + u[i] * terms[vector.STRETCH, i])
-        squares += s[i] * (u[i] * u[i])
+    for i in range(STEP * steps):
+        s, u = lines[_S + i], lines[U + i]
+        zw = u * lines[vector.PULL + i]
+        loss += s * lines[vector.LOSS + i]
+        scale += s * zw
+        scale_scale += s * (zw + u * lines[vector.STRETCH + i])
+        squares += s * (u * u)
     scalars[LOSS] += loss
     scalars[SCALE] += scale
     scalars[SCALE_SCALE] += scale_scale
     scalars[SQUARES] += squares
     if learn_shape:
         shape = scale_shape = shape_shape = 0.0
-        for i in range(m):
-            shape += s[i] * terms[vector.SHAPE, i]
-            scale_shape -= s[i] * (u[i] * terms[vector.PULL_ALPHA, i])
-            shape_shape += s[i] * terms[vector.SHAPE_SHAPE, i]
+        for i in range(STEP * steps):
+            s = lines[_S + i]
+            shape += s * lines[vector.SHAPE + i]
+            scale_shape -= s * (lines[U + i] * lines[vector.PULL_ALPHA + i])
+            shape_shape += s * lines[vector.SHAPE_SHAPE + i]
         scalars[SHAPE] += shape
         scalars[SCALE_SHAPE] += scale_shape
         scalars[SHAPE_SHAPE] += shape_shape
     if mixed:
         dirty = shared = shared_scale = 0.0
-        for i in range(m):
-            dirty += s[i] * (1.0 - terms[vector.CLEAN, i])
-            shared += s[i] * terms[vector.SHARED, i]
-            shared_scale += s[i] * terms[vector.SHARED_SCALE, i]
+        for i in range(STEP * steps):
+            s = lines[_S + i]
+            dirty += s * (1.0 - lines[vector.CLEAN + i])
+            shared += s * lines[vector.SHARED + i]
+            shared_scale += s * lines[vector.SHARED_SCALE + i]
         scalars[DIRTY] += dirty
         scalars[SHARED] += shared
         scalars[SHARED_SCALE] += shared_scale
@@ -150,39 +213,69 @@ def _add_scalars(u, s, m, learn_shape, mixed, terms, scalars):
         scalars[SCALE_SCALE] -= shared_scale
         if learn_shape:
             shared_shape = 0.0
-            for i in range(m):
-                shared_shape += s[i] * terms[vector.SHARED_SHAPE, i]
+            for i in range(STEP * steps):
+                shared_shape += lines[_S + i] * lines[vector.SHARED_SHAPE + i]
             scalars[SHARED_SHAPE] += shared_shape
             scalars[SCALE_SHAPE] -= shared_shape
 
 
 @jit_sums
-def _add_meat(xt, u, s, m, fitted, intercept, learn_shape, mixed, terms, zt, scalars):
-    """Write the scores of a block into ``zt``; add what tells how well the fit explains y to the scalars."""
-    q = zt.shape[0] - N_CROSS
+def _factors(want, learn_shape, mixed, steps, lines):
+    """Write what the columns are multiplied by, for the score and the cross terms, and for the gram."""
+    if want == HESSIAN:
+        for i in range(STEP * steps):
+            s = lines[_S + i]
+            pull = s * lines[vector.PULL + i]
+            lines[_LINES + i] = pull
+            lines[_G + i] = s * lines[vector.CURVATURE + i]
+            lines[_LINES + LINE + i] = pull + s * lines[vector.STRETCH + i]
+            lines[_LINES + 2 * LINE + i] = lines[_LINES + 3 * LINE + i] = 0.0
+        if learn_shape:
+            for i in range(STEP * steps):
+                lines[_LINES + 2 * LINE + i] = -lines[_S + i] * lines[vector.PULL_ALPHA + i]
+        if mixed:
+            for i in range(STEP * steps):
+                lines[_LINES + 3 * LINE + i] = lines[_S + i] * lines[vector.SHARED_PULL + i]
+    else:
+        for i in range(STEP * steps):
+            s = lines[_S + i]
+            lines[_LINES + i] = s * lines[vector.PULL + i]
+            lines[_G + i] = s * lines[vector.WEIGHT + i]
+
+
+@jit_sums
+def _turn_to_scores(q, learn_shape, mixed, steps, xt, lines):
+    """The columns become the rows' scores, for ``xt`` has as many lines more; they count with the sample weights."""
     for a in range(q):
-        for i in range(m):
-            zt[a, i] = terms[vector.PULL, i] * xt[a, i]
-    for i in range(m):
-        zt[q, i] = u[i] * terms[vector.PULL, i] - 1.0
-        zt[q + 1, i] = zt[q + 2, i] = 0.0
+        for i in range(STEP * steps):
+            xt[a, i] *= lines[vector.PULL + i]
+    for i in range(STEP * steps):
+        xt[q, i] = lines[U + i] * lines[vector.PULL + i] - 1.0
+        xt[q + 1, i] = xt[q + 2, i] = 0.0
     if learn_shape:
-        for i in range(m):
-            zt[q + 1, i] = -terms[vector.SHAPE, i]
+        for i in range(STEP * steps):
+            xt[q + 1, i] = -lines[vector.SHAPE + i]
     if mixed:
-        for i in range(m):
-            zt[q + 2, i] = 1.0 - terms[vector.CLEAN, i]
-            zt[q, i] += zt[q + 2, i]
+        for i in range(STEP * steps):
+            dirty = 1.0 - lines[vector.CLEAN + i]
+            xt[q, i] += dirty
+            xt[q + 2, i] = dirty
+
+
+@jit_sums
+def _add_for_inference(xt, intercept, steps, lines, scalars):
+    """Add to the scalars what tells how well the fit explains y."""
     curvature = pulls = weight = ones = total = squares = 0.0
-    for i in range(m):
-        sw = s[i] * terms[vector.WEIGHT, i]
+    for i in range(STEP * steps):
+        s, fitted, pull = lines[_S + i], lines[_FITTED + i], lines[vector.PULL + i]
+        sw = s * lines[vector.WEIGHT + i]
         one = xt[0, i] if intercept else 0.0
-        curvature += s[i] * terms[vector.CURVATURE, i]
-        pulls += s[i] * (terms[vector.PULL, i] * terms[vector.PULL, i])
+        curvature += s * lines[vector.CURVATURE + i]
+        pulls += s * (pull * pull)
         weight += sw
         ones += sw * (one * one)
-        total += sw * (one * fitted[i])
-        squares += sw * (fitted[i] * fitted[i])
+        total += sw * (one * fitted)
+        squares += sw * (fitted * fitted)
     scalars[CURVATURE] += curvature
     scalars[PULLS] += pulls
     scalars[WEIGHTS] += weight
@@ -191,88 +284,59 @@ def _add_meat(xt, u, s, m, fitted, intercept, learn_shape, mixed, terms, zt, sca
     scalars[FITTED_SQUARES] += squares
 
 
-@jit_sums
-def _factors(want, s, m, learn_shape, mixed, terms, lines, g):
-    """Write what the columns are multiplied by: ``lines`` for the score and the cross terms, ``g`` for the gram."""
-    for i in range(m):
-        lines[0, i] = s[i] * terms[vector.PULL, i]
-    if want == GRAM:
-        for i in range(m):
-            g[i] = s[i] * terms[vector.WEIGHT, i]
-    elif want == HESSIAN:
-        for i in range(m):
-            g[i] = s[i] * terms[vector.CURVATURE, i]
-            lines[1, i] = lines[0, i] + s[i] * terms[vector.STRETCH, i]
-            lines[2, i] = lines[3, i] = 0.0
-        if learn_shape:
-            for i in range(m):
-                lines[2, i] = -s[i] * terms[vector.PULL_ALPHA, i]
-        if mixed:
-            for i in range(m):
-                lines[3, i] = s[i] * terms[vector.SHARED_PULL, i]
-
-
 @jit
 def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, laws, want, learn_shape, first, last,
-          given, kept, out, scalars, linear, gram):  # fmt: skip
+          given, kept, out, scalars, linear, gram, lines, bits, xt, gx):  # fmt: skip
     """Rows first to last: the sums that are wanted, added to the arguments; False where a row is out of reach.
 
     Then, and only then, the terms have to be ``given`` (k, 8, last - first).
 
     A law (a row of ``laws`` (k, 6)) is alpha, c, and with a background what ``vector.mix`` takes; tail is -inf without.
-    ``scalars`` (k, 11) are taken at each; the others at the last: ``linear`` (4, .), the score and the cross terms, and
-    ``out`` (., n), residuals, or the rows ``kept`` of ``vector``'s terms.
+    ``scalars`` (k, 11) are taken at each; the others at the last: ``linear`` (4, q), the score and the cross terms, and
+    ``out`` (., n), residuals, or the terms ``kept``. The last four arguments are ``scratch``.
     """
-    q = theta.size
-    intercept = q - center.size
-    xt = np.empty((q, BLOCK + _PAD))
-    terms = np.empty((vector.N_BUFFERS, BLOCK))
-    lines = np.empty((1 + N_CROSS, BLOCK))
-    buffers = np.empty((5, BLOCK))
-    residuals, u, s, g, fitted = buffers[0], buffers[1], buffers[2], buffers[3], buffers[4]
-    gx = np.empty((4, BLOCK + _PAD))
-    columns = np.empty((q + N_CROSS, BLOCK + _PAD)) if want == MEAT else xt
-    n_lines = 0 if want == PLAIN_GRAM or q == 0 else 1 + N_CROSS if want == HESSIAN else 1
+    intercept = theta.size - center.size
     for start in range(first, last, BLOCK):
-        m = min(BLOCK, last - start)
-        _pack(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, start, m, xt, residuals, s, u)
+        m = last - start
+        if m > BLOCK:
+            m = BLOCK
+        steps = (m + STEP - 1) // STEP
+        _pack(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, start, m, steps, intercept, xt, lines)
         if want != PLAIN_GRAM:
-            _fitted(xt, theta, m, fitted)
-            for i in range(m):
-                residuals[i] -= fitted[i]
+            _subtract_fitted(xt, theta, steps, lines)
         if want == RESIDUALS:
             for i in range(m):
-                out[0, start + i] = residuals[i]
+                out[0, start + i] = lines[_RESIDUAL + i]
             continue
-        if want in (PLAIN_GRAM, MEAT):
-            for i in range(m):
-                lines[0, i] = g[i] = s[i]
         for k in range(laws.shape[0]):
             alpha, c, tail = laws[k, 0], laws[k, 1], laws[k, 2]
             mixed = tail > -np.inf
             with_shape = learn_shape and alpha != 2.0
-            for i in range(m):
-                u[i] = residuals[i] / c
+            for i in range(STEP * steps):
+                lines[U + i] = lines[_RESIDUAL + i] / c
             if given.size:
                 for e in range(given.shape[1]):
                     for i in range(m):
-                        terms[e, i] = given[k, e, start - first + i]
-            elif not vector.fill_terms(u, m, alpha, with_shape, terms):
+                        lines[e * LINE + i] = given[k, e, start - first + i]
+            elif not vector.fill_terms(alpha, with_shape, steps, lines, bits):
                 return False
             if mixed:
-                vector.mix(u, m, tail, laws[k, 3], laws[k, 4], laws[k, 5], terms)
+                vector.mix(tail, laws[k, 3], laws[k, 4], laws[k, 5], steps, lines, bits)
             if want == MEAT:
-                _add_meat(xt, u, s, m, fitted, intercept, with_shape, mixed, terms, columns, scalars[k])
+                _add_for_inference(xt, intercept, steps, lines, scalars[k])
+                _turn_to_scores(theta.size, with_shape, mixed, steps, xt, lines)
             else:
-                _add_scalars(u, s, m, with_shape, mixed, terms, scalars[k])
-                _factors(want, s, m, with_shape, mixed, terms, lines, g)
+                _add_scalars(with_shape, mixed, steps, lines, scalars[k])
+                _factors(want, with_shape, mixed, steps, lines)
         for k in range(kept.size):
             for i in range(m):
-                out[k, start + i] = terms[kept[k], i]
-        for k in range(n_lines):
-            add_score(columns, lines[k], m, linear[k])
+                out[k, start + i] = lines[kept[k] * LINE + i]
+        if want != PLAIN_GRAM:
+            add_score(xt, lines, _S if want == MEAT else _LINES, STEP * steps, linear[0])
+        if want == HESSIAN:
+            _add_cross(xt, lines, steps, linear)
         if want != SCORE:
-            add_gram(columns, g, m, gram, gx)
+            add_gram(xt, lines, _G if want < PLAIN_GRAM else _S, STEP * steps, gram, gx)
     for a in range(gram.shape[0]):
         for b in range(a):
             gram[b, a] = gram[a, b]
@@ -282,38 +346,41 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
 @jit
 def scalar_terms(residuals, laws):
     """The terms (k, 8, n) of residuals (n,) of any size at each law."""
-    terms = np.empty((laws.shape[0], vector.STRETCH + 1, residuals.size))
+    terms = np.empty((laws.shape[0], mixture.STRETCH + 1, residuals.size))
     for k in range(laws.shape[0]):
         for i in range(residuals.size):
             u = residuals[i] / laws[k, 1]
             row = all_terms(u, laws[k, 0])
             for e in range(7):
                 terms[k, e, i] = row[e]
-            terms[k, vector.STRETCH, i] = u * terms[k, vector.CURVATURE, i]
+            terms[k, mixture.STRETCH, i] = u * terms[k, mixture.CURVATURE, i]
     return terms
 
 
 @jit
-def row_terms(alpha, c, tail, row, out):
-    """Residuals in ``out`` become one of the terms of ``vector``: WEIGHT, CLEAN (with a background) or CURVATURE.
+def row_terms(alpha, c, tail, term, out, lines, bits):
+    """Residuals in ``out`` become one of the terms: WEIGHT, CLEAN (with a background) or CURVATURE.
 
     Or some of them, and False is returned, where a row is out of reach.
     """
-    terms = np.empty((vector.N_BUFFERS, _LONG_BLOCK))
-    u = np.empty(_LONG_BLOCK)
     inv_c = 1.0 / c
-    for start in range(0, out.size, _LONG_BLOCK):
-        m = min(_LONG_BLOCK, out.size - start)
+    for start in range(0, out.size, BLOCK):
+        m = out.size - start
+        if m > BLOCK:
+            m = BLOCK
+        steps = (m + STEP - 1) // STEP
         for i in range(m):
-            u[i] = out[start + i] * inv_c
-        if tail == -np.inf and row == vector.WEIGHT:
-            reached = vector.fill_weights(u, m, alpha, terms)
+            lines[U + i] = out[start + i] * inv_c
+        for i in range(m, STEP * steps):
+            lines[U + i] = 0.0
+        if tail == -np.inf and term == mixture.WEIGHT:
+            reached = vector.fill_weights(alpha, steps, lines, bits)
         else:
-            reached = vector.fill_terms(u, m, alpha, False, terms)
+            reached = vector.fill_terms(alpha, False, steps, lines, bits)
         if not reached:
             return False
         if tail > -np.inf:
-            vector.mix(u, m, tail, 0.0, 0.0, np.inf, terms)
+            vector.mix(tail, 0.0, 0.0, np.inf, steps, lines, bits)
         for i in range(m):
-            out[start + i] = terms[row, i]
+            out[start + i] = lines[term * LINE + i]
     return True

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numba import float64
 
+from sklearn_robust._loss import mixture
 from sklearn_robust._loss.jit import jit
 from sklearn_robust._loss.mixture import terms_of_row
-from sklearn_robust._rows import vector
 from sklearn_robust._rows.cpu import GRAM, HESSIAN, MEAT, PLAIN_GRAM, RESIDUALS, SCORE
 from sklearn_robust._rows.sums import (
     CURVATURE,
@@ -77,21 +77,21 @@ def load() -> None:
 @jit
 def _add_scalars(u, s, learn_shape, mixed, terms, sums, at, stride):
     """Add a row to its scalars, which stand ``stride`` apart from ``at`` on."""
-    u_pull = u * terms[vector.PULL]
-    sums[at + LOSS * stride] += s * terms[vector.LOSS]
+    u_pull = u * terms[mixture.PULL]
+    sums[at + LOSS * stride] += s * terms[mixture.LOSS]
     sums[at + SQUARES * stride] += s * (u * u)
     scale = s * u_pull
-    scale_scale = s * (u_pull + u * terms[vector.STRETCH])
+    scale_scale = s * (u_pull + u * terms[mixture.STRETCH])
     if learn_shape:
-        sums[at + SHAPE * stride] += s * terms[vector.SHAPE]
-        sums[at + SHAPE_SHAPE * stride] += s * terms[vector.SHAPE_SHAPE]
-    scale_shape = -s * (u * terms[vector.PULL_ALPHA])
+        sums[at + SHAPE * stride] += s * terms[mixture.SHAPE]
+        sums[at + SHAPE_SHAPE * stride] += s * terms[mixture.SHAPE_SHAPE]
+    scale_shape = -s * (u * terms[mixture.PULL_ALPHA])
     if mixed:
-        dirty = s * (1.0 - terms[vector.CLEAN])
-        shared_scale = s * terms[vector.SHARED_SCALE]
-        shared_shape = s * terms[vector.SHARED_SHAPE]
+        dirty = s * (1.0 - terms[mixture.CLEAN])
+        shared_scale = s * terms[mixture.SHARED_SCALE]
+        shared_shape = s * terms[mixture.SHARED_SHAPE]
         sums[at + DIRTY * stride] += dirty
-        sums[at + SHARED * stride] += s * terms[vector.SHARED]
+        sums[at + SHARED * stride] += s * terms[mixture.SHARED]
         sums[at + SHARED_SCALE * stride] += shared_scale
         scale += dirty
         scale_scale -= shared_scale
@@ -107,9 +107,9 @@ def _add_scalars(u, s, learn_shape, mixed, terms, sums, at, stride):
 @jit
 def _add_for_inference(s, one, fitted, terms, sums, at, stride):
     """The same with the scalars of a pass for inference."""
-    weight = s * terms[vector.WEIGHT]
-    sums[at + CURVATURE * stride] += s * terms[vector.CURVATURE]
-    sums[at + PULLS * stride] += s * (terms[vector.PULL] * terms[vector.PULL])
+    weight = s * terms[mixture.WEIGHT]
+    sums[at + CURVATURE * stride] += s * terms[mixture.CURVATURE]
+    sums[at + PULLS * stride] += s * (terms[mixture.PULL] * terms[mixture.PULL])
     sums[at + WEIGHTS * stride] += weight
     sums[at + ONES * stride] += weight * (one * one)
     sums[at + FITTED * stride] += weight * (one * fitted)
@@ -202,25 +202,25 @@ def sweep_kernel(want: int):
                         one = shared[row] if intercept else 0.0
                         _add_for_inference(s, one, fitted, terms, shared, sums_at + i, tile)
                         for k in range(q):
-                            shared[row + k] *= terms[vector.PULL]
-                        shared[row + q] = u * terms[vector.PULL] - terms[vector.CLEAN]
-                        shared[row + q + 1] = -terms[vector.SHAPE] if learn_shape else 0.0
-                        shared[row + q + 2] = 1.0 - terms[vector.CLEAN]
+                            shared[row + k] *= terms[mixture.PULL]
+                        shared[row + q] = u * terms[mixture.PULL] - terms[mixture.CLEAN]
+                        shared[row + q + 1] = -terms[mixture.SHAPE] if learn_shape else 0.0
+                        shared[row + q + 2] = 1.0 - terms[mixture.CLEAN]
                         shared[lines_at + i] = s
                         shared[g_at + i] = s
                     else:
                         _add_scalars(u, s, learn_shape, mixed, terms, shared, sums_at + i, tile)
-                        pull = s * terms[vector.PULL]
+                        pull = s * terms[mixture.PULL]
                         shared[lines_at + i] = pull
                         if want == GRAM:
-                            shared[g_at + i] = s * terms[vector.WEIGHT]
+                            shared[g_at + i] = s * terms[mixture.WEIGHT]
                         elif want == HESSIAN:
-                            shared[g_at + i] = s * terms[vector.CURVATURE]
-                            shared[lines_at + tile + i] = pull + s * terms[vector.STRETCH]
+                            shared[g_at + i] = s * terms[mixture.CURVATURE]
+                            shared[lines_at + tile + i] = pull + s * terms[mixture.STRETCH]
                             if learn_shape:
-                                shared[lines_at + 2 * tile + i] = -s * terms[vector.PULL_ALPHA]
+                                shared[lines_at + 2 * tile + i] = -s * terms[mixture.PULL_ALPHA]
                             if mixed:
-                                shared[lines_at + 3 * tile + i] = s * terms[vector.SHARED_PULL]
+                                shared[lines_at + 3 * tile + i] = s * terms[mixture.SHARED_PULL]
             cuda.syncthreads()
             if want == RESIDUALS or group >= n_groups:
                 continue

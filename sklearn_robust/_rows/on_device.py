@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_robust._rows import cpu, gpu, vector
+from sklearn_robust._loss import mixture
+from sklearn_robust._rows import cpu, gpu
 from sklearn_robust._rows.blocks import RowLaw, Rows
 from sklearn_robust._rows.cuda import MOST_COEFS
 from sklearn_robust._rows.frame import NONE
@@ -236,7 +237,7 @@ class DeviceRows(Rows):
         return (self.there.weights if self.weights.size else ones), (self.there.noise if self.noise.size else ones)
 
     def _terms_at(self, residuals, law: RowLaw, learn_shape: bool, kept):
-        """Scalars (11,), and the terms ``kept`` of ``vector`` (., n), on the device."""
+        """Scalars (11,), and the terms ``kept`` (., n), on the device."""
         there = self.there
         terms = gpu.xp.empty((len(kept), len(self)))
         scalars = gpu.known(residuals, there.weights, bool(self.weights.size), [law], learn_shape, kept, terms)
@@ -249,7 +250,7 @@ class DeviceRows(Rows):
 
     def loss_weights(self, theta, law: RowLaw) -> np.ndarray:
         """The weight of the loss at each row (n,)."""
-        return gpu.to_host(self._terms_at(self.residuals(theta).array, law, False, np.array([vector.WEIGHT]))[1][0])
+        return gpu.to_host(self._terms_at(self.residuals(theta).array, law, False, np.array([mixture.WEIGHT]))[1][0])
 
     def m_scale(self, theta, n_coefs: float) -> float:
         """The M-scale of the residuals."""

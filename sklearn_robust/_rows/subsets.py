@@ -16,6 +16,7 @@ from sklearn_robust._loss.bisquare import BREAKDOWN, TUNING, WIDE_MEAN, WIDE_TUN
 from sklearn_robust._loss.jit import jit, jit_sums
 from sklearn_robust._rows.cpu import add_gram, add_score
 
+_FIRST = np.int64(0)  # no literal, for which a function would be compiled again
 _DEPENDENT = 1e-9
 _SAME_BASIN = 0.05
 _STRIDE, _LEAST_LOG_SCALE, _MOST_SCALES = np.log(4.0), np.log(1e-300), 1200
@@ -34,20 +35,11 @@ def _mean_bisquare(residuals, weights, scale, target):
 
 
 @jit
-def _total(weights, n):
-    total = 0.0
-    for i in range(weights.size):
-        total += weights[i]
-    return total if weights.size else float(n)
-
-
-@jit
-def m_scale(residuals, weights, n_coefs, guess, tol):
+def m_scale(residuals, weights, total, n_coefs, guess, tol):
     """The M-scale of residuals: 0 where so many are zero that no positive scale solves its equation.
 
-    Weights (n,), or empty for ones.
+    Weights (n,) and their total, or empty for ones and n.
     """
-    total = _total(weights, residuals.size)
     target = BREAKDOWN * (total - n_coefs)
     if target <= 1e-12 * total:
         return 0.0
@@ -93,25 +85,25 @@ def m_scale(residuals, weights, n_coefs, guess, tol):
 
 
 @jit
-def clean_scale(residuals, weights, n_coefs):
+def clean_scale(residuals, weights, total, n_coefs):
     """Gaussian-consistent scale of the rows that are no outliers: their root mean square, weighted by a wide bisquare.
 
     Outliers count neither above nor below the line, so that far ones do not inflate it. Iterated from the M-scale.
     """
-    scale = m_scale(residuals, weights, n_coefs, 0.0, 1e-10)
-    dof_share = 1.0 - n_coefs / _total(weights, residuals.size)
+    scale = m_scale(residuals, weights, total, n_coefs, 0.0, 1e-10)
+    dof_share = 1.0 - n_coefs / total
     for _ in range(100):
         if scale == 0.0 or dof_share <= 1e-12:
             return 0.0
         squares = 0.0
-        total = 0.0
+        weight = 0.0
         for i in range(residuals.size):
             u = residuals[i] / scale
             w = (weights[i] if weights.size else 1.0) * bisquare_weight(u * (TUNING / WIDE_TUNING))
             if w > 0.0:
                 squares += w * (u * u)
-                total += w
-        factor = np.sqrt(squares / (WIDE_MEAN * dof_share * total))
+                weight += w
+        factor = np.sqrt(squares / (WIDE_MEAN * dof_share * weight))
         scale *= factor
         if abs(factor - 1.0) < 1e-10:
             break
@@ -124,7 +116,8 @@ def _exact_fit(Xt, y, rows, theta, table, pivots):
     q = theta.size
     found = 0
     row = table[q]
-    for index in rows:
+    for drawn in range(rows.size):
+        index = rows[drawn]
         size = 0.0
         for j in range(q):
             row[j] = Xt[j, index]
@@ -168,20 +161,20 @@ def _residuals(Xt, y, theta, out):
 
 
 @jit
-def _fit(Xt, y, weights, theta, residuals, gram, work):
+def _fit(Xt, y, weights, theta, residuals, products, gram, rhs, gx):
     """Move theta, and its residuals, to weighted least squares, by Cholesky; directions without weight are not moved.
 
-    ``gram`` (q + 1, q) and ``work`` (5, m) are overwritten.
+    ``products`` (m,), ``gram`` (q, q), ``rhs`` (q,) and ``gx``, as for ``add_gram``, are overwritten.
     """
     q = theta.size
-    rhs = gram[q]
-    for a in range(q + 1):
+    for a in range(q):
+        rhs[a] = 0.0
         for b in range(q):
             gram[a, b] = 0.0
     for i in range(y.size):
-        work[0, i] = weights[i] * residuals[i]
-    add_score(Xt, work[0], y.size, rhs)
-    add_gram(Xt, weights, y.size, gram[:q], work[1:])
+        products[i] = weights[i] * residuals[i]
+    add_score(Xt, products, _FIRST, y.size, rhs)
+    add_gram(Xt, weights, _FIRST, y.size, gram, gx)
     for a in range(q):
         diagonal = gram[a, a]
         for b in range(a):
@@ -212,94 +205,95 @@ def _bisquare_weights(residuals, weights, scale, out):
         out[i] = weights[i] * bisquare_weight(residuals[i] / scale)
 
 
-@jit
-def screen(Xt, y, weights, n_coefs, halves, draws, n_kept, n_steps):
-    """Coefficients (n_kept, q) and M-scales of the best candidates, after a few steps; inf if there are fewer.
+def _buffers(q: int, m: int):
+    """What ``_fit`` writes to for m rows of q columns, from ``residuals`` on."""
+    return np.empty(m), np.empty(m), np.empty((q, q)), np.empty(q), np.empty((5, max(m, 16)))
+
+
+def screen(Xt, y, weights, n_coefs: float, halves, draws, n_kept: int) -> np.ndarray:
+    """Coefficients (., q) of the best candidates by M-scale, at most ``n_kept`` of them.
 
     Xt (q, m) are the rows' columns. Candidates are least squares with each line of weights ``halves`` (B, m), and the
-    exact fits of each line of ``draws`` (B, k). An exact fit of most rows ends the search: scale 0.
+    exact fits of each line of ``draws`` (B, k). An exact fit of most rows ends the search.
     """
     q, m = Xt.shape
-    best = np.zeros((n_kept, q))
-    scales = np.full(n_kept, np.inf)
-    theta, residuals = np.empty(q), np.empty(m)
-    table, work = np.empty((q + 1, q + 1)), np.empty((6, m))
-    gram, pivots = np.empty((q + 1, q)), np.empty(q, np.int64)
-    target = BREAKDOWN * (_total(weights, m) - n_coefs)
+    best, scales = np.zeros((n_kept, q)), np.full(n_kept, np.inf)
+    elimination = np.empty((q + 1, q + 1)), np.empty(q, np.int64)
+    rows = Xt, y, weights, weights.sum(), n_coefs
+    _screen(*rows, halves, draws, best, scales, *elimination, np.empty(q), *_buffers(q, m))
+    return best[np.isfinite(scales)]
+
+
+@jit
+def _screen(Xt, y, weights, total, n_coefs, halves, draws, best, scales, table, pivots, theta, residuals, products,
+            gram, rhs, gx):  # fmt: skip
+    q = theta.size
+    target = BREAKDOWN * (total - n_coefs)
     scale = 0.0
+    worst = 0
     for k in range(halves.shape[0] + draws.shape[0]):
         if k < halves.shape[0]:
             for j in range(q):
                 theta[j] = 0.0
-            for i in range(m):
+            for i in range(y.size):
                 residuals[i] = y[i]
-            _fit(Xt, y, halves[k], theta, residuals, gram, work)
+            _fit(Xt, y, halves[k], theta, residuals, products, gram, rhs, gx)
         else:
             _exact_fit(Xt, y, draws[k - halves.shape[0]], theta, table, pivots)
             _residuals(Xt, y, theta, residuals)
-        worst = 0
-        for j in range(n_kept):
-            if scales[j] > scales[worst]:
-                worst = j
-        if np.isfinite(scales[worst]) and _mean_bisquare(residuals, weights, scales[worst], target) >= 1.0:
+        if scales[worst] < np.inf and _mean_bisquare(residuals, weights, scales[worst], target) >= 1.0:
             continue
-        scale = m_scale(residuals, weights, n_coefs, scale, 0.02)
+        scale = m_scale(residuals, weights, total, n_coefs, scale, 0.02)
         for j in range(q):
             best[worst, j] = theta[j]
         scales[worst] = scale
         if scale == 0.0:
             break
-    for k in range(n_kept):
-        if scales[k] == 0.0 or not np.isfinite(scales[k]):
-            continue
-        _residuals(Xt, y, best[k], residuals)
-        for _ in range(n_steps):
-            _bisquare_weights(residuals, weights, scales[k], work[5])
-            _fit(Xt, y, work[5], best[k], residuals, gram, work)
-            scales[k] = m_scale(residuals, weights, n_coefs, scales[k], 1e-3)
-            if scales[k] == 0.0:
-                break
-    return best, scales
+        for j in range(scales.size):
+            if scales[j] > scales[worst]:
+                worst = j
+
+
+def refine_s(Xt, y, weights, n_coefs: float, candidates, max_steps: int, tol: float, scale_tol=0.0, same=_SAME_BASIN):
+    """Iterate candidates (k, q) to minima of the M-scale: (coefficients (k, q), scales (k,)).
+
+    Until a step gains less than the fraction ``tol``, with scales good to ``scale_tol``, or to a hundredth of ``tol``.
+    One that comes within a fraction ``same`` of the scale of the best so far would end there too: it is left, its scale
+    is inf. An exact fit leaves all others.
+    """
+    ends, scales = candidates.copy(), np.empty(len(candidates))
+    rows = Xt, y, weights, weights.sum(), n_coefs
+    _refine(*rows, max_steps, tol, scale_tol or 0.01 * tol, same, ends, scales, np.empty(len(y)), *_buffers(*Xt.shape))
+    return ends, scales
 
 
 @jit
-def refine_s(Xt, y, weights, n_coefs, candidates, max_steps, tol):
-    """Iterate candidates (k, q) to minima of the M-scale: (coefficients (k, q), scales (k,)).
-
-    One that comes within a fraction of the scale of the best so far would end there too: it is left, its scale is inf.
-    An exact fit leaves all others.
-    """
-    k, q = candidates.shape
-    residuals = np.empty(y.size)
-    work = np.empty((6, y.size))
-    gram = np.empty((q + 1, q))
-    ends = candidates.copy()
-    scales = np.empty(k)
+def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, ends, scales, row_weights, residuals,
+            products, gram, rhs, gx):  # fmt: skip
     best = 0
-    for j in range(k):
+    for j in range(scales.size):
         current = ends[j]
         _residuals(Xt, y, current, residuals)
-        scales[j] = m_scale(residuals, weights, n_coefs, scales[best] if j > 0 else 0.0, 0.01 * tol)
+        scales[j] = m_scale(residuals, weights, total, n_coefs, scales[best] if j > 0 else 0.0, scale_tol)
         before = np.inf
         for _ in range(max_steps + 1):
             if scales[j] < scales[best]:
                 best = j
             elif j != best:
                 distance = 0.0
-                for a in range(q):
+                for a in range(current.size):
                     distance = max(distance, abs(current[a] - ends[best, a]))
-                if distance < _SAME_BASIN * scales[best]:
+                if distance < same * scales[best]:
                     scales[j] = np.inf
                     break
             if scales[j] == 0.0 or before - scales[j] <= tol * scales[j]:
                 break
             before = scales[j]
-            _bisquare_weights(residuals, weights, before, work[5])
-            _fit(Xt, y, work[5], current, residuals, gram, work)
-            scales[j] = m_scale(residuals, weights, n_coefs, before, 0.01 * tol)
+            _bisquare_weights(residuals, weights, before, row_weights)
+            _fit(Xt, y, row_weights, current, residuals, products, gram, rhs, gx)
+            scales[j] = m_scale(residuals, weights, total, n_coefs, before, scale_tol)
         if scales[best] == 0.0:
-            for other in range(k):
+            for other in range(scales.size):
                 if other != best:
                     scales[other] = np.inf
             break
-    return ends, scales
