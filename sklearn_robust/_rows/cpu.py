@@ -316,8 +316,8 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
                 lines[U + i] = lines[_RESIDUAL + i] / c
             if given.size:
                 for e in range(given.shape[1]):
-                    for i in range(m):
-                        lines[e * LINE + i] = given[k, e, start - first + i]
+                    for i in range(STEP * steps):
+                        lines[e * LINE + i] = given[k, e, start - first + i] if i < m else 0.0
             elif not vector.fill_terms(alpha, with_shape, steps, lines, bits):
                 return False
             if mixed:
