@@ -7,7 +7,8 @@ and rank-deficient designs give a subset too. The M-scale solves, with d coeffic
 
     Σ s bisquare(r / scale) = (S - d) / 2
 
-Loops are written out: the compiler takes seconds over assignments and reductions of whole arrays.
+Loops are written out: the compiler takes seconds over assignments and reductions of whole arrays. Rows of weight zero
+fill up a multiple of STEP, as in ``vector``.
 """
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from sklearn_robust._loss.bisquare import BREAKDOWN, TUNING, WIDE_MEAN, WIDE_TUNING, bisquare, bisquare_weight
 from sklearn_robust._loss.jit import jit, jit_sums
 from sklearn_robust._rows.cpu import add_gram, add_score
+from sklearn_robust._rows.vector import STEP
 
 _FIRST = np.int64(0)  # no literal, for which a function would be compiled again
 _DEPENDENT = 1e-9
@@ -152,11 +154,11 @@ def _exact_fit(Xt, y, rows, theta, table, pivots):
 
 @jit_sums
 def _residuals(Xt, y, theta, out):
-    for i in range(y.size):
+    for i in range(STEP * (y.size // STEP)):
         out[i] = y[i]
     for j in range(theta.size):
         coef = theta[j]
-        for i in range(y.size):
+        for i in range(STEP * (y.size // STEP)):
             out[i] -= coef * Xt[j, i]
 
 
@@ -171,10 +173,10 @@ def _fit(Xt, y, weights, theta, residuals, products, gram, rhs, gx):
         rhs[a] = 0.0
         for b in range(q):
             gram[a, b] = 0.0
-    for i in range(y.size):
+    for i in range(STEP * (y.size // STEP)):
         products[i] = weights[i] * residuals[i]
-    add_score(Xt, products, _FIRST, y.size, rhs)
-    add_gram(Xt, weights, _FIRST, y.size, gram, gx)
+    add_score(Xt, products, _FIRST, STEP * (y.size // STEP), rhs)
+    add_gram(Xt, weights, _FIRST, STEP * (y.size // STEP), gram, gx)
     for a in range(q):
         diagonal = gram[a, a]
         for b in range(a):
@@ -201,13 +203,19 @@ def _fit(Xt, y, weights, theta, residuals, products, gram, rhs, gx):
 
 @jit_sums
 def _bisquare_weights(residuals, weights, scale, out):
-    for i in range(residuals.size):
+    for i in range(STEP * (residuals.size // STEP)):
         out[i] = weights[i] * bisquare_weight(residuals[i] / scale)
+
+
+def _filled_up(values) -> np.ndarray:
+    """With rows of zeros (the last axis), to a multiple of STEP."""
+    more = -values.shape[-1] % STEP
+    return np.concatenate((values, np.zeros((*values.shape[:-1], more))), axis=-1) if more else values
 
 
 def _buffers(q: int, m: int):
     """What ``_fit`` writes to for m rows of q columns, from ``residuals`` on."""
-    return np.empty(m), np.empty(m), np.empty((q, q)), np.empty(q), np.empty((5, max(m, 16)))
+    return np.empty(m), np.empty(m), np.empty((q, q)), np.empty(q), np.empty((5, m))
 
 
 def screen(Xt, y, weights, n_coefs: float, halves, draws, n_kept: int) -> np.ndarray:
@@ -216,10 +224,11 @@ def screen(Xt, y, weights, n_coefs: float, halves, draws, n_kept: int) -> np.nda
     Xt (q, m) are the rows' columns. Candidates are least squares with each line of weights ``halves`` (B, m), and the
     exact fits of each line of ``draws`` (B, k). An exact fit of most rows ends the search.
     """
+    total, (Xt, y, weights, halves) = weights.sum(), map(_filled_up, (Xt, y, weights, halves))
     q, m = Xt.shape
     best, scales = np.zeros((n_kept, q)), np.full(n_kept, np.inf)
     elimination = np.empty((q + 1, q + 1)), np.empty(q, np.int64)
-    rows = Xt, y, weights, weights.sum(), n_coefs
+    rows = Xt, y, weights, total, n_coefs
     _screen(*rows, halves, draws, best, scales, *elimination, np.empty(q), *_buffers(q, m))
     return best[np.isfinite(scales)]
 
@@ -235,7 +244,7 @@ def _screen(Xt, y, weights, total, n_coefs, halves, draws, best, scales, table, 
         if k < halves.shape[0]:
             for j in range(q):
                 theta[j] = 0.0
-            for i in range(y.size):
+            for i in range(STEP * (y.size // STEP)):
                 residuals[i] = y[i]
             _fit(Xt, y, halves[k], theta, residuals, products, gram, rhs, gx)
         else:
@@ -261,8 +270,9 @@ def refine_s(Xt, y, weights, n_coefs: float, candidates, max_steps: int, tol: fl
     One that comes within a fraction ``same`` of the scale of the best so far would end there too: it is left, its scale
     is inf. An exact fit leaves all others.
     """
+    total, (Xt, y, weights) = weights.sum(), map(_filled_up, (Xt, y, weights))
     ends, scales = candidates.copy(), np.empty(len(candidates))
-    rows = Xt, y, weights, weights.sum(), n_coefs
+    rows = Xt, y, weights, total, n_coefs
     _refine(*rows, max_steps, tol, scale_tol or 0.01 * tol, same, ends, scales, np.empty(len(y)), *_buffers(*Xt.shape))
     return ends, scales
 
