@@ -22,13 +22,15 @@ from sklearn_robust._rows.frame import NONE
 from sklearn_robust._rows.subsets import m_scale, refine_s, screen
 from sklearn_robust._rows.threads import run_all
 
-# Subsets drawn; sensitivity components, each of which makes three halves; candidates of either kind that take N_STEPS
-# steps, at most and where steps are dear; those of all that other rows judge, and that are iterated to the end.
+# Subsets drawn; sensitivity components, each of which makes three halves, where columns are few; candidates of either
+# kind that take N_STEPS steps, at most and where steps are dear; those of all that other rows judge, and that are
+# iterated to the end.
 N_SUBSETS, N_COMPONENTS, N_KEPT, N_KEPT_DEAR, N_STEPS, N_JUDGED, N_REFINED = 50, 5, 12, 4, 2, 16, 3
 # Minima whose scales differ by less, times the square root of the rows, count as equal.
 _NEARLY = 1.06
 # What is dear: arithmetic of eliminations, of halves, of steps, which only many columns meet.
 _MOST_SUBSET_WORK, _MOST_HALF_WORK, _MOST_STEP_WORK, _CHEAP_WORK, _JUDGED_WORK = 4e6, 1e8, 2e8, 1e5, 5e6
+_FEW_COLUMNS, _MORE_HALF_WORK = 12, 3e7
 _SORTED_ROWS, _STRETCH, _MOST_JUDGED = 20_000, 1000, 100_000  # the last one in entries of X
 _ROUGH, _FINE = 1e-3, 1e-8
 _ANNEALING_STEPS = 8
@@ -201,12 +203,15 @@ def _screened(some: _Some, n_coefs: float, n_best: int, rng) -> np.ndarray:
         some = some.chosen(np.sort(_draw(rng, some.weights, m)))
     columns, y, weights, near = some.columns, some.y, some.weights, some.near
     work = len(y) * q**2
-    n_halves = int(np.clip(_MOST_HALF_WORK / work, 1, 1 + 3 * N_COMPONENTS))
+    most = N_COMPONENTS
+    if q > _FEW_COLUMNS:  # a small subset is hardly ever clean
+        most = max(most, min(q, int(_MORE_HALF_WORK / (3 * work))))
+    n_halves = int(np.clip(_MOST_HALF_WORK / work, 1, 1 + 3 * most))
     n_kept = int(min(max(_CHEAP_WORK / work, N_KEPT_DEAR), N_KEPT, max(_MOST_HALF_WORK / (N_STEPS * work), 1)))
     n_kept_halves = n_kept
     if n_best > N_REFINED:  # which will be judged: worth their steps
         n_kept_halves = int(np.clip(_JUDGED_WORK / work, n_kept, N_KEPT))
-    n_components = min(-(-(n_halves - 1) // 3), N_COMPONENTS, q)
+    n_components = min(-(-(n_halves - 1) // 3), most, q)
     draws = _draw(rng, weights, (min(N_SUBSETS, int(_MOST_SUBSET_WORK / q**3)), q + min(q, 10)))
     n_coefs *= some.share
 

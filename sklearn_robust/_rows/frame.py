@@ -19,6 +19,9 @@ from sklearn_robust._loss.jit import jit
 # Sample weights or noise scales that were not given: ones.
 NONE = np.empty(0)
 _MANY_ROWS, _SOME_ROWS = 20_000, 4_000
+# A column's root mean square is that many typical deviations only where entries are absurd; so many rows are
+# looked at first. No x' is larger than the last number.
+_WILD, _GLANCED, _LARGEST_X = 1e6, 15, 1e100
 # No y' is larger: times the largest sum of weights it is a number still.
 _LARGEST_Y = 1e180
 _LEAST_C = 1e-290
@@ -140,7 +143,20 @@ def _of_sparse(X, weights, fit_intercept: bool) -> tuple[np.ndarray, np.ndarray]
     mean, variance = mean_variance_axis(unit, axis=0, weights=weights if weights.size else None)
     size = np.sqrt(np.maximum(variance if fit_intercept else variance + mean**2, 0.0))
     spread = size > 8.0 * np.finfo(float).eps
-    return mean * largest if fit_intercept else np.zeros_like(mean), np.where(spread, size * largest, np.inf)
+    center, size = mean * largest if fit_intercept else np.zeros_like(mean), size * largest
+    for j in np.flatnonzero(spread & (size > _WILD * _glanced_sparse(X))):
+        center[j], size[j] = _of_column(j, X[:, [j]].toarray().ravel(), weights, fit_intercept, center[j], size[j])
+    return center, np.where(spread, size, np.inf)
+
+
+def _glanced_sparse(X) -> np.ndarray:
+    """The geometric mean of the non-zero entries of the columns (p,), in a few of the rows; inf where there is none."""
+    few = X[:: max(X.shape[0] // _SOME_ROWS, 1)]
+    given = few.data != 0.0
+    columns, sizes = few.indices[given], np.abs(few.data[given])
+    counts = np.bincount(columns, minlength=X.shape[1])
+    logs = np.bincount(columns, np.log(sizes), X.shape[1])
+    return np.where(counts > 0, np.exp(logs / np.maximum(counts, 1)), np.inf)
 
 
 def _of_dense(X, weights, fit_intercept) -> tuple[np.ndarray, np.ndarray]:
@@ -152,9 +168,34 @@ def _of_dense(X, weights, fit_intercept) -> tuple[np.ndarray, np.ndarray]:
     columns[1] = X[0] if fit_intercept else 0.0
     _add_moments(X, weights, float(weights.sum()) if weights.size else float(len(X)), fit_intercept, columns)
     found = spread > 8.0 * np.finfo(float).eps
+    size = np.sqrt(square) * largest
+    for j in np.flatnonzero(found & (size > _WILD * _glanced(X))):
+        center[j], size[j] = _of_column(j, X[:, j], weights, fit_intercept, center[j], size[j])
     if not found.all() and fit_intercept:
         center = np.where(found, center, X[0])
-    return center, np.where(found, np.sqrt(square) * largest, np.inf)
+    return center, np.where(found, size, np.inf)
+
+
+def _glanced(X) -> np.ndarray:
+    """The typical deviation of the columns (p,) from their middle, in a few of the rows."""
+    few = np.sort(X[:: max(len(X) // _GLANCED, 1)][:_GLANCED], axis=0)
+    return np.median(np.abs(few - few[len(few) // 2]), axis=0)
+
+
+def _of_column(j: int, column, weights, fit_intercept, center: float, size: float) -> tuple[float, float]:
+    """Centre and size of a column; from medians, where a few entries would make all others look the same."""
+    middle = median(column, weights) if fit_intercept else 0.0
+    deviations = np.abs(column - middle)
+    typical, largest = _typical(deviations, weights), float(deviations.max())
+    if size <= _WILD * typical or typical == 0.0:
+        return center, size
+    if largest > _LARGEST_X * typical:
+        raise ValueError(
+            f"X must have no entry that is more than {_LARGEST_X:.0e} times as far out as its column's typical ones. "
+            f"Got {column[deviations.argmax()]:.3g} in column {j}, of typical deviation {typical:.3g}; "
+            "correct the entry, or drop the row."
+        )
+    return middle, typical
 
 
 @jit
