@@ -51,7 +51,7 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
     residuals = objective.rows.residuals(start.theta)
     likely = None if held is not None else _likely_law(objective, policy, residuals, law, start.scale)
     if held is None and likely is None:
-        if objective.penalised or policy.at_floor(plain()[0].law):
+        if (objective.penalised and not objective.flexible) or policy.at_floor(plain()[0].law):
             return plain()
         if _slopes_scale(objective, plain()[0].theta, residuals) / start.scale <= _near_scale(n, q):
             return plain()
@@ -141,7 +141,7 @@ def _recentred(rows: Rows, theta, reference) -> np.ndarray:
 
 def _mixtures(objective: Objective, policy: Learned, scale, width, knee=np.inf) -> list[Law]:
     """Laws with a background at residuals of a robust scale, to begin with."""
-    alpha = policy.below_two(objective)
+    alpha = min(max(policy.below_two(objective), _LIGHT), policy.high)  # from heavy tails the way may be long and flat
     c = scale * NORMAL_QUARTILE / quartile(alpha)
     shares = _FIRST_SHARES if policy.contamination is None else (policy.contamination,)
     return [Law(alpha, c, share, width, knee) for share in shares]
