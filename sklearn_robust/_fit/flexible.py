@@ -29,8 +29,10 @@ from sklearn_robust._rows.sums import SCALE
 
 # Rows for each degree of freedom at the rigid start.
 _RIGIDITY = 8.0
-_FALL, _SAME = 10.0, 0.1
-_MAX_STAGES, _STEPS = 14, 4
+# The penalty falls by a factor a stage, and the degrees of freedom grow by no more than another.
+_FALL, _FREED, _SAME = 10.0, 2.0, 0.1
+_MAX_STAGES, _STEPS = 20, 4
+_MAX_REPEATS, _STILL_FALLING = 10, 0.98
 _MIN_ROWS, _ROWS_A_COLUMN = 2000, 8
 # Strengths whose costs differ by less are equally likely, as all are where each row stands alone: the largest is taken.
 _FLAT = 1e-6
@@ -102,6 +104,11 @@ class Spectrum:
         shift = 0.5 * (before - after) / bend if bend > 0.0 else 0.0
         return float(strengths[best] * (strengths[1] / strengths[0]) ** shift)
 
+    def fallen(self, strength: float) -> float:
+        """The next strength on the way down: a tenth, or less of a fall where that would free more directions."""
+        steps = np.geomspace(strength, strength / _FALL, 25)
+        return float(steps[self.dof(steps) <= _FREED * self.dof(strength)][-1])
+
     def rigid(self, total: float) -> float:
         """The likeliest strength, or one that leaves so few degrees of freedom that outliers show.
 
@@ -153,19 +160,19 @@ def _fallen(objective_at, plain: Spectrum, given: float | None, way) -> tuple[fl
     now = max(plain.rigid(objective_at(1.0).total), given or 0.0)
     objective = objective_at(now)
     start = annealed(objective, ols(objective), way)
+    for _ in range(_MAX_REPEATS):
+        before, start = start, annealed(objective, start, way[-1:])
+        if not start.scale < _STILL_FALLING * before.scale:
+            break
     alpha, factor = way[-1]
     for _ in range(_MAX_STAGES):
         if start.scale == 0.0:
             break
-        law = Law(alpha, factor * start.scale)
-        if given is None:
-            likeliest = Spectrum.of(objective, objective.at(start.theta, law, cpu.GRAM)).likeliest()
-            following = max(likeliest, now / _FALL)
-            same = abs(np.log(following / now)) < _SAME
-        else:
-            following = max(given, now / _FALL)
-            same = following == now
-        if same:
+        law, goal = Law(alpha, factor * start.scale), given
+        if goal is None:
+            goal = Spectrum.of(objective, objective.at(start.theta, law, cpu.GRAM)).likeliest()
+        following = max(goal, plain.fallen(now))
+        if abs(np.log(following / now)) < _SAME if given is None else following == now:
             break
         now = following
         objective = objective_at(now)
