@@ -7,6 +7,9 @@ two doors lead to it, both judged against the robust scale s of the best start:
 1. at the residuals of the start, a background gains more in J than chance would;
 2. the plain fit has left the start for one of clearly larger robust scale.
 
+Where a flexible fit may follow its outliers, J is no judge of laws of different width: it counts log c for S - d rows
+alone, where the prior of f makes it count for all. Robust scales are compared there, or marginal likelihoods.
+
 The width is a multiple of s: narrow to find the basin, then wide, which is efficient and tells the share honestly.
 """
 
@@ -43,8 +46,7 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
     """
     n, q = objective.total, objective.n_coefs
     held = policy.contamination
-    a_coefficient = _FEW_ROWS_FLEXIBLE if objective.flexible else _FEW_ROWS_A_COEFFICIENT
-    too_few = held is None and min(n, len(objective.rows)) <= max(_FEW_ROWS, a_coefficient * q)
+    too_few = held is None and has_few_rows(objective)
     if is_rounding(objective, start) or too_few or policy.low > _HIGHEST:
         return plain()
     policy = replace(policy, high=min(policy.high, _HIGHEST))
@@ -83,9 +85,61 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
     return plain() if policy.at_floor(law) or _is_lost(law) else found
 
 
+def has_few_rows(objective: Objective, share: float = 0.0) -> bool:
+    """Whether the rows, but for a share of them, are too few to tell outliers from tails."""
+    a_coefficient = _FEW_ROWS_FLEXIBLE if objective.flexible else _FEW_ROWS_A_COEFFICIENT
+    rows = (1.0 - share) * min(objective.total, len(objective.rows))
+    return rows <= max(_FEW_ROWS, a_coefficient * objective.n_coefs)
+
+
+def is_called_for(objective: Objective, policy: Learned, point: Point, walk) -> bool:
+    """Whether the data call for the background that a flexible fit was handed from a stiffer one.
+
+    ``walk(theta, law)`` gives the fit without, nearby; it may follow the rows that the background explains.
+    """
+    if policy.contamination is not None:
+        return not _is_lost(point.law)
+    if has_vanished(point.law):
+        return False
+    chance = _chance(objective.total, objective.n_coefs)
+    if has_few_rows(objective, point.law.share):  # nothing but the law that is held tells how far is far
+        far = np.abs(objective.rows.residuals(point.theta)) > _FAR_ENOUGH * point.law.c
+        return float(objective.rows.all_weights[far].sum()) * _GAIN_A_ROW >= chance
+    scale = objective.rows.m_scale(point.theta, objective.n_coefs)
+    plain = walk(point.theta, policy.start(objective, point.theta, scale))
+    return _marginal(objective, plain) - _marginal(objective, point) > chance
+
+
+def _marginal(objective: Objective, point: Point) -> float:
+    """Minus the log of the marginal likelihood, but for what depends on the penalty alone: log c counts for all rows.
+
+    For the prior of f is as wide as c, which J leaves out.
+    """
+    width = point.law.c * quartile(point.law.alpha)
+    return objective.value(point) + objective.n_coefs * float(np.log(width))
+
+
+def has_vanished(law: Law) -> bool:
+    """Whether there is next to nothing in a background, or no telling it from the rows."""
+    return law.share < _VANISHED or _is_lost(law)
+
+
 def _is_lost(law: Law) -> bool:
     """Whether the law is wider than its background: with few rows J falls without end as c grows, for -d log c."""
     return not law.c < law.width
+
+
+def has_left(objective: Objective, theta, law: Law, point: Point) -> bool:
+    """Whether a flexible fit left theta and a robust law for a wide one, with clearly larger residuals of most rows.
+
+    J counts log c for S - d rows alone, so a law so wide that outliers are bent to gains by each of the d others.
+    """
+    lost = has_vanished(point.law) if law.share > 0.0 else point.law.alpha > law.alpha
+    if not (objective.flexible and objective.learns and lost and point.law.c > law.c):
+        return False
+    q = objective.n_coefs
+    before, after = (objective.rows.m_scale(at, q) for at in (theta, point.theta))
+    return after > _near_scale(objective.total, q) * before
 
 
 def is_ruled(objective: Objective, start: Start, point: Point) -> bool:

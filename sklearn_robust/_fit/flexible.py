@@ -27,8 +27,8 @@ from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import median
 from sklearn_robust._rows.sums import SCALE
 
-# Rows for each degree of freedom at the rigid start.
-_RIGIDITY = 8.0
+# Rows for each degree of freedom at the rigid start, and where a background is looked for.
+_RIGIDITY, _STIFFNESS = 8.0, 4.0
 # The penalty falls by a factor a stage, and the degrees of freedom grow by no more than another.
 _FALL, _FREED, _SAME = 10.0, 2.0, 0.1
 _MAX_STAGES, _STEPS = 20, 4
@@ -114,9 +114,12 @@ class Spectrum:
 
         Outliers make the likeliest strength larger, as all noise does.
         """
-        strengths = self.strengths
-        few = self.dof(strengths) <= max(total / _RIGIDITY, self.intercept + 1.0)
-        return max(float(strengths[np.argmax(few)]) if few.any() else float(strengths[-1]), self.likeliest())
+        return max(self.freeing(total / _RIGIDITY), self.likeliest())
+
+    def freeing(self, dof: float) -> float:
+        """The least strength that leaves no more degrees of freedom, or at least the largest."""
+        few = self.dof(self.strengths) <= max(dof, self.intercept + 1.0)
+        return float(self.strengths[np.argmax(few)] if few.any() else self.strengths[-1])
 
 
 def _n_draws(rows: Rows) -> int:
@@ -153,6 +156,35 @@ def flexible_start(rows: Rows, strength: float | None, init: str, seed: int) -> 
     if some is not rows:
         start = Start(start.theta, rows.m_scale(start.theta, float(plain.dof(share * final))))
     return final / unit, start
+
+
+def is_soft(objective: Objective) -> bool:
+    """Whether there are fewer rows for each degree of freedom than a stiff fit has."""
+    return _STIFFNESS * objective.n_coefs > objective.total
+
+
+def stiff_strength(objective: Objective) -> float:
+    """The strength, in units of the penalty's, that leaves four rows for each degree of freedom."""
+    none = np.zeros(len(objective.penalty))
+    plain = Spectrum.of(objective, objective.at(none, Law(2.0, 1.0), cpu.GRAM))
+    return plain.freeing(objective.total / _STIFFNESS) / objective.rows.frame.noise_unit**2
+
+
+def lowered(objective: Objective, strength: float, given: float | None, point: Point, objective_at, walk):
+    """The objective and point with the given strength, or the likeliest without outliers, from a fit that found some.
+
+    ``objective_at(strength)`` makes another, ``walk(objective, theta, law)`` a fit with it.
+    """
+    unit = objective.rows.frame.noise_unit**2
+    for _ in range(_MAX_STAGES):
+        spectrum = Spectrum.of(objective, objective.at(point.theta, point.law, cpu.GRAM))
+        goal = spectrum.likeliest() / unit if given is None else given
+        following = max(goal, spectrum.fallen(strength * unit) / unit)
+        if abs(np.log(following / strength)) < _SAME if given is None else following == strength:
+            break
+        strength, objective = following, objective_at(following)
+        point = walk(objective, point.theta, point.law)
+    return objective, strength, point
 
 
 def _fallen(objective_at, plain: Spectrum, given: float | None, way) -> tuple[float, Start]:
