@@ -33,6 +33,8 @@ _LOCAL_GAIN = 2.0
 _FEW_ROWS, _FEW_ROWS_A_COEFFICIENT, _FEW_ROWS_FLEXIBLE = 12, 3.0, 1.2
 # Rows this far out may gain by a background, and hardly one gains more beside the heaviest tails of the plain law.
 _FAR_ENOUGH, _GAIN_A_ROW = 3.5, 3.0
+# A start has followed outliers if another fit is so much narrower.
+_FAR_WIDER = 2.0
 # A fit is ruled by rows this many scales from the start's, if it brought them this much nearer.
 _FAR, _PLEASED, _MOST_ENTRIES = 6.0, 0.5, 100_000
 
@@ -108,6 +110,11 @@ def is_called_for(objective: Objective, policy: Learned, point: Point, walk) -> 
     scale = objective.rows.m_scale(point.theta, objective.n_coefs)
     plain = walk(point.theta, policy.start(objective, point.theta, scale))
     return _marginal(objective, plain) - _marginal(objective, point) > chance
+
+
+def is_too_wide(scale: float, law: Law) -> bool:
+    """Whether a robust scale is far larger than that of a law of other coefficients."""
+    return scale > _FAR_WIDER * law.c * quartile(law.alpha) / NORMAL_QUARTILE
 
 
 def _marginal(objective: Objective, point: Point) -> float:

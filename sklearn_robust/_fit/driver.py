@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_robust._fit.background import has_few_rows, has_left, is_called_for, is_ruled, with_background
+from sklearn_robust._fit.background import has_few_rows, has_left, is_called_for, is_ruled, is_too_wide, with_background
 from sklearn_robust._fit.dual import DualNewton, dual_objective, smoothed
 from sklearn_robust._fit.fixed import Fixed
 from sklearn_robust._fit.flexible import flexible_start, is_soft, lowered, stiff_strength
@@ -151,12 +151,12 @@ def _lowered(policy, settings: Settings, objective: Objective, strength: float, 
     return lowered(objective, strength, given, point, objective_at, walk)
 
 
-def _from_stiffer(objective: Objective, policy, settings: Settings):
-    """A stiffer fit with a background, and where it leads to at a given strength, if that is called for; or None.
+def _from_stiffer(objective: Objective, policy, settings: Settings, strength: float | None, start):
+    """A stiffer fit with a background and where it leads to: objective, strength and point; None if not called for.
 
-    A flexible fit may follow its outliers so closely that none shows.
+    A flexible fit may follow its outliers so closely that none shows. At the likeliest strength its start shows whether
+    it does: the scale is far larger than need be.
     """
-    strength = settings.strength
     if not objective.flexible or strength is None or not policy.learns or policy.contamination == 0.0:
         return None
     stiff = stiff_strength(objective) if is_soft(objective) else 0.0
@@ -165,12 +165,14 @@ def _from_stiffer(objective: Objective, policy, settings: Settings):
     fit = _fit(objective.rows, policy, settings._replace(solver="auto", strength=stiff, tol=_PART_TOL), None, _silent)
     if fit.objective is None or fit.point.law.share == 0.0:
         return None
-    point = _lowered(policy, settings, fit.objective, stiff, strength, fit.point)[2]
+    objective, strength, point = _lowered(policy, settings, fit.objective, stiff, settings.strength, fit.point)
+    if settings.strength is None and not is_too_wide(start.scale, point.law):
+        return None
 
     def walk(theta, law):
         return _walk(objective, policy, theta, law, settings.max_iter)
 
-    return (fit, point) if is_called_for(objective, policy, point, walk) else None
+    return (fit, objective, strength, point) if is_called_for(objective, policy, point, walk) else None
 
 
 def _held(objective: Objective, policy, law: Law | None):
@@ -203,8 +205,9 @@ def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool, lik
         theta, law = part.point.theta, part.point.law
         if law.share == 0.0:
             law = policy.widened(objective, law)
-    elif starts and (found := _from_stiffer(objective, policy, settings)):
-        return objective, strength, found[0], None, found[1].theta, found[1].law
+    elif starts and (found := _from_stiffer(objective, policy, settings, strength, start)):
+        part, objective, strength, point = found
+        return objective, strength, part, None, point.theta, point.law
     elif starts:
         start = start or find_start(objective, settings.init, settings.seed, policy.least_alpha)
         theta, law = start.theta, policy.start(objective, start.theta, start.scale)

@@ -88,9 +88,10 @@ class Spectrum:
         """Where to look for one."""
         return _STRENGTHS * (self.values.max() or 1.0)
 
-    def likeliest(self) -> float:
-        """The strength of largest marginal likelihood."""
+    def likeliest(self, most: float = np.inf) -> float:
+        """The strength of largest marginal likelihood, none far above ``most``."""
         strengths = self.strengths
+        strengths = strengths[: max(int(np.searchsorted(strengths, most)) + 1, 2)]
         left = np.maximum(self.squares - (self.shares / (self.values + strengths[:, None])).sum(axis=1), 0.0)
         left = np.maximum(left, 1e-14 * max(self.squares, 1e-300))
         costs = (self.count - self.intercept) * np.log(left)
@@ -104,9 +105,9 @@ class Spectrum:
         shift = 0.5 * (before - after) / bend if bend > 0.0 else 0.0
         return float(strengths[best] * (strengths[1] / strengths[0]) ** shift)
 
-    def fallen(self, strength: float) -> float:
-        """The next strength on the way down: a tenth, or less of a fall where that would free more directions."""
-        steps = np.geomspace(strength, strength / _FALL, 25)
+    def fallen(self, strength: float, reach: float = _FALL) -> float:
+        """The next strength on the way down: by a factor, or less of a fall where that would free more directions."""
+        steps = np.geomspace(strength, strength / reach, 25)
         return float(steps[self.dof(steps) <= _FREED * self.dof(strength)][-1])
 
     def rigid(self, total: float) -> float:
@@ -178,7 +179,7 @@ def lowered(objective: Objective, strength: float, given: float | None, point: P
     unit = objective.rows.frame.noise_unit**2
     for _ in range(_MAX_STAGES):
         spectrum = Spectrum.of(objective, objective.at(point.theta, point.law, cpu.GRAM))
-        goal = spectrum.likeliest() / unit if given is None else given
+        goal = spectrum.likeliest(_FALL * strength * unit) / unit if given is None else given
         following = max(goal, spectrum.fallen(strength * unit) / unit)
         if abs(np.log(following / strength)) < _SAME if given is None else following == strength:
             break
@@ -197,13 +198,16 @@ def _fallen(objective_at, plain: Spectrum, given: float | None, way) -> tuple[fl
         if not start.scale < _STILL_FALLING * before.scale:
             break
     alpha, factor = way[-1]
+    reach, falls = _FALL, True
     for _ in range(_MAX_STAGES):
         if start.scale == 0.0:
             break
         law, goal = Law(alpha, factor * start.scale), given
         if goal is None:
-            goal = Spectrum.of(objective, objective.at(start.theta, law, cpu.GRAM)).likeliest()
-        following = max(goal, plain.fallen(now))
+            goal = Spectrum.of(objective, objective.at(start.theta, law, cpu.GRAM)).likeliest(reach * now)
+        if (goal <= now) != falls:  # the likeliest strength answers to weights that answer to it
+            reach, falls = np.sqrt(reach), not falls
+        following = max(goal, plain.fallen(now, reach)) if goal <= now else min(goal, reach * now)
         if abs(np.log(following / now)) < _SAME if given is None else following == now:
             break
         now = following
