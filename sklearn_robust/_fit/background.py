@@ -103,7 +103,7 @@ def is_called_for(objective: Objective, policy: Learned, point: Point, walk) -> 
         return not _is_lost(point.law)
     if has_vanished(point.law):
         return False
-    chance = _chance(objective.total, objective.n_coefs)
+    chance = _chance(objective)
     if has_few_rows(objective, point.law.share):  # nothing but the law that is held tells how far is far
         far = np.abs(objective.rows.residuals(point.theta)) > _FAR_ENOUGH * point.law.c
         return float(objective.rows.all_weights[far].sum()) * _GAIN_A_ROW >= chance
@@ -167,9 +167,13 @@ def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
     return pleased.sum() >= max(4.0, 0.05 * len(rows))
 
 
-def _chance(n: float, q: float) -> float:
-    """What a background gains on clean data, hardly ever more."""
-    return 1.1 + 0.45 * float(np.log(n)) + 4.0 * q / n + 0.004 * n
+def _chance(objective: Objective) -> float:
+    """What a background gains on clean data, hardly ever more.
+
+    A flexible fit shrinks its residuals unequally, and what it can not follow of the function is in them as well.
+    """
+    n, q = objective.total, objective.n_coefs
+    return 1.1 + 0.45 * float(np.log(n)) + (12.0 if objective.flexible else 4.0) * q / n + 0.004 * n
 
 
 def _same_scale(n: float, q: float) -> float:
@@ -213,7 +217,7 @@ def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, scal
 
     The background has tails of its own here: a flat one would gain on every row that heavy-tailed noise throws far out.
     """
-    chance = _chance(objective.total, objective.n_coefs)
+    chance = _chance(objective)
     far = np.abs(residuals) > _FAR_ENOUGH * scale
     if (objective.rows.weights[far].sum() if objective.rows.weights.size else far.sum()) * _GAIN_A_ROW < chance:
         return None

@@ -85,7 +85,10 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, like: O
     solver = (DUAL_SOLVERS if exact else SOLVERS)[settings.solver]
     penalised = objective.penalised
 
-    def run(policy, theta, law):
+    # a strength that is chosen is the same with every solver
+    finder = SOLVERS["auto"] if settings.flexible and settings.strength is None else solver
+
+    def run(policy, theta, law, solver=finder):
         # with a background the way there was a walk from below alpha = 2
         return _iterate(objective, policy, solver, theta, law, settings, law.share > 0.0)
 
@@ -96,10 +99,10 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, like: O
         plain = cache(lambda: run(policy, theta, law))
         point, history, reason = with_background(objective, policy, start, law, settings.seed, plain, run, walk)
         if settings.flexible and settings.strength is None and point.law.share > 0.0:
-            found = _lowered(policy, settings, objective, strength, None, point)
-            if found[1] != strength:
-                objective, strength, point = found
-                point, history, reason = run(policy, point.theta, point.law)
+            objective, strength, point = _lowered(policy, settings, objective, strength, point, False)
+            point, history, reason = run(policy, point.theta, point.law, solver)
+        elif finder is not solver:
+            point, history, reason = run(policy, theta, law, solver)
     elif settings.flexible and policy.learns:
         point, history, reason = _iterate(objective, policy, solver, theta, law, settings)
     else:
@@ -139,8 +142,8 @@ def _walk(objective: Objective, policy, theta, law: Law, max_iter: int) -> Point
     return _descend(objective, policy, IRLS(), theta, law, max_iter, _WALK_TOL, _silent)[0]
 
 
-def _lowered(policy, settings: Settings, objective: Objective, strength: float, given: float | None, point: Point):
-    """From a flexible fit with a background to a given strength, or to the likeliest: objective, strength and point."""
+def _lowered(policy, settings: Settings, objective: Objective, strength: float, point: Point, far: bool):
+    """From a flexible fit with a background to the given strength or the likeliest: objective, strength and point."""
 
     def objective_at(strength):
         return _objective(objective.rows, policy, strength, None, True)
@@ -148,7 +151,7 @@ def _lowered(policy, settings: Settings, objective: Objective, strength: float, 
     def walk(objective, theta, law):
         return _walk(objective, _held(objective, policy, law), theta, law, settings.max_iter)
 
-    return lowered(objective, strength, given, point, objective_at, walk)
+    return lowered(objective, strength, settings.strength, point, objective_at, walk, far)
 
 
 def _from_stiffer(objective: Objective, policy, settings: Settings, strength: float | None, start):
@@ -165,7 +168,7 @@ def _from_stiffer(objective: Objective, policy, settings: Settings, strength: fl
     fit = _fit(objective.rows, policy, settings._replace(solver="auto", strength=stiff, tol=_PART_TOL), None, _silent)
     if fit.objective is None or fit.point.law.share == 0.0:
         return None
-    objective, strength, point = _lowered(policy, settings, fit.objective, stiff, settings.strength, fit.point)
+    objective, strength, point = _lowered(policy, settings, fit.objective, stiff, fit.point, True)
     if settings.strength is None and not is_too_wide(start.scale, point.law):
         return None
 

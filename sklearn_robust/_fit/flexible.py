@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
+from sklearn_robust._fit.background import has_few_rows
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point
 from sklearn_robust._fit.ridge import Inverse
@@ -171,10 +172,11 @@ def stiff_strength(objective: Objective) -> float:
     return plain.freeing(objective.total / _STIFFNESS) / objective.rows.frame.noise_unit**2
 
 
-def lowered(objective: Objective, strength: float, given: float | None, point: Point, objective_at, walk):
+def lowered(objective: Objective, strength: float, given: float | None, point: Point, objective_at, walk, far: bool):
     """The objective and point with the given strength, or the likeliest without outliers, from a fit that found some.
 
-    ``objective_at(strength)`` makes another, ``walk(objective, theta, law)`` a fit with it.
+    ``objective_at(strength)`` makes another, ``walk(objective, theta, law)`` a fit with it; ``far`` allows strengths
+    that leave nothing to learn a law from.
     """
     unit = objective.rows.frame.noise_unit**2
     for _ in range(_MAX_STAGES):
@@ -183,8 +185,11 @@ def lowered(objective: Objective, strength: float, given: float | None, point: P
         following = max(goal, spectrum.fallen(strength * unit) / unit)
         if abs(np.log(following / strength)) < _SAME if given is None else following == strength:
             break
-        strength, objective = following, objective_at(following)
-        point = walk(objective, point.theta, point.law)
+        there = objective_at(following)
+        arrived = walk(there, point.theta, point.law)
+        if not far and has_few_rows(there, arrived.law.share):
+            break
+        objective, strength, point = there, following, arrived
     return objective, strength, point
 
 
