@@ -11,6 +11,7 @@ import pytest
 from problems import SOLVERS, both, fresh, ignored, of_size, row_numbers
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.datasets import make_friedman1
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 from sklearn.metrics.pairwise import pairwise_kernels
@@ -288,6 +289,51 @@ def test_outliers_do_not_move_a_curve(law, params, seed):
         flagged, bad = model.outlier_proba(X, y) > 0.5, np.abs(y - truth) > 1.0
         assert flagged[bad].all()
         assert flagged[~bad].mean() <= 0.01
+
+
+def friedman(spoiled, n=150, seed=0):
+    X, y = make_friedman1(n, noise=1.0, random_state=seed)
+    new, truth = make_friedman1(500, noise=0.0, random_state=seed + 100)
+    rng = np.random.default_rng(seed)
+    bad = rng.permutation(n)[: int(spoiled * n)]
+    target = y.copy()
+    target[bad] += rng.uniform(3, 20, size=len(bad)) * y.std()
+    return X, target, np.isin(np.arange(n), bad), new, truth
+
+
+def rmse(model, X, truth):
+    return np.sqrt(np.mean((model.predict(X) - truth) ** 2))
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("spoiled", [0.1, 0.3])
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"n_components": 60}, {"l2_regularization": 1e-3}, {"l2_regularization": 1.0}],
+    ids=str,
+)
+def test_outliers_where_the_model_could_follow_every_row(params, spoiled, seed):
+    X, y, bad, new, truth = friedman(spoiled, seed=seed)
+    model = AdaptiveRobustRegressor(kernel="rbf", gamma=1.0, **params)
+    clean = rmse(clone(model).fit(X[~bad], y[~bad]), new, truth)
+    model.fit(X, y)
+    assert model.contamination_ == pytest.approx(spoiled, abs=0.05)
+    assert rmse(model, new, truth) < (1.15 if spoiled < 0.2 else 1.3) * clean
+
+
+def test_plain_fits_that_could_follow_every_row_stay_robust():
+    X, y, bad, new, truth = friedman(0.1)
+    model = AdaptiveRobustRegressor(kernel="rbf", gamma=1.0, contamination=0.0)
+    clean = rmse(clone(model).fit(X[~bad], y[~bad]), new, truth)
+    assert rmse(model.fit(X, y), new, truth) < 1.3 * clean
+
+
+@pytest.mark.parametrize("strength", ["auto", 1e-3, 1.0])
+def test_clean_rows_that_a_model_could_follow_have_no_background(strength):
+    for seed in range(10):
+        X, y, _, _, _ = friedman(0.0, n=100, seed=seed)
+        model = AdaptiveRobustRegressor(kernel="rbf", gamma=1.0, l2_regularization=strength)
+        assert model.fit(X, y).contamination_ == 0.0
 
 
 def test_a_curve_without_outliers_has_no_background():

@@ -7,6 +7,9 @@ two doors lead to it, both judged against the robust scale s of the best start:
 1. at the residuals of the start, a background gains more in J than chance would;
 2. the plain fit has left the start for one of clearly larger robust scale.
 
+Where a flexible fit may follow its outliers, J is no judge of laws of different width: it counts log c for S - d rows
+alone, where the prior of f makes it count for all. Robust scales are compared there, or marginal likelihoods.
+
 The width is a multiple of s: narrow to find the basin, then wide, which is efficient and tells the share honestly.
 """
 
@@ -30,6 +33,8 @@ _LOCAL_GAIN = 2.0
 _FEW_ROWS, _FEW_ROWS_A_COEFFICIENT, _FEW_ROWS_FLEXIBLE = 12, 3.0, 1.2
 # Rows this far out may gain by a background, and hardly one gains more beside the heaviest tails of the plain law.
 _FAR_ENOUGH, _GAIN_A_ROW = 3.5, 3.0
+# A start has followed outliers if another fit is so much narrower.
+_FAR_WIDER = 2.0
 # A fit is ruled by rows this many scales from the start's, if it brought them this much nearer.
 _FAR, _PLEASED, _MOST_ENTRIES = 6.0, 0.5, 100_000
 
@@ -43,15 +48,14 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
     """
     n, q = objective.total, objective.n_coefs
     held = policy.contamination
-    a_coefficient = _FEW_ROWS_FLEXIBLE if objective.flexible else _FEW_ROWS_A_COEFFICIENT
-    too_few = held is None and min(n, len(objective.rows)) <= max(_FEW_ROWS, a_coefficient * q)
+    too_few = held is None and has_few_rows(objective)
     if is_rounding(objective, start) or too_few or policy.low > _HIGHEST:
         return plain()
     policy = replace(policy, high=min(policy.high, _HIGHEST))
     residuals = objective.rows.residuals(start.theta)
     likely = None if held is not None else _likely_law(objective, policy, residuals, law, start.scale)
     if held is None and likely is None:
-        if objective.penalised or policy.at_floor(plain()[0].law):
+        if (objective.penalised and not objective.flexible) or policy.at_floor(plain()[0].law):
             return plain()
         if _slopes_scale(objective, plain()[0].theta, residuals) / start.scale <= _near_scale(n, q):
             return plain()
@@ -83,9 +87,66 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
     return plain() if policy.at_floor(law) or _is_lost(law) else found
 
 
+def has_few_rows(objective: Objective, share: float = 0.0) -> bool:
+    """Whether the rows, but for a share of them, are too few to tell outliers from tails."""
+    a_coefficient = _FEW_ROWS_FLEXIBLE if objective.flexible else _FEW_ROWS_A_COEFFICIENT
+    rows = (1.0 - share) * min(objective.total, len(objective.rows))
+    return rows <= max(_FEW_ROWS, a_coefficient * objective.n_coefs)
+
+
+def is_called_for(objective: Objective, policy: Learned, point: Point, walk) -> bool:
+    """Whether the data call for the background that a flexible fit was handed from a stiffer one.
+
+    ``walk(theta, law)`` gives the fit without, nearby; it may follow the rows that the background explains.
+    """
+    if policy.contamination is not None:
+        return not _is_lost(point.law)
+    if has_vanished(point.law):
+        return False
+    chance = _chance(objective)
+    if has_few_rows(objective, point.law.share):  # nothing but the law that is held tells how far is far
+        far = np.abs(objective.rows.residuals(point.theta)) > _FAR_ENOUGH * point.law.c
+        return float(objective.rows.all_weights[far].sum()) * _GAIN_A_ROW >= chance
+    scale = objective.rows.m_scale(point.theta, objective.n_coefs)
+    plain = walk(point.theta, policy.start(objective, point.theta, scale))
+    return _marginal(objective, plain) - _marginal(objective, point) > chance
+
+
+def is_too_wide(scale: float, law: Law) -> bool:
+    """Whether a robust scale is far larger than that of a law of other coefficients."""
+    return scale > _FAR_WIDER * law.c * quartile(law.alpha) / NORMAL_QUARTILE
+
+
+def _marginal(objective: Objective, point: Point) -> float:
+    """Minus the log of the marginal likelihood, but for what depends on the penalty alone: log c counts for all rows.
+
+    For the prior of f is as wide as c, which J leaves out.
+    """
+    width = point.law.c * quartile(point.law.alpha)
+    return objective.value(point) + objective.n_coefs * float(np.log(width))
+
+
+def has_vanished(law: Law) -> bool:
+    """Whether there is next to nothing in a background, or no telling it from the rows."""
+    return law.share < _VANISHED or _is_lost(law)
+
+
 def _is_lost(law: Law) -> bool:
     """Whether the law is wider than its background: with few rows J falls without end as c grows, for -d log c."""
     return not law.c < law.width
+
+
+def has_left(objective: Objective, theta, law: Law, point: Point) -> bool:
+    """Whether a flexible fit left theta and a robust law for a wide one, with clearly larger residuals of most rows.
+
+    J counts log c for S - d rows alone, so a law so wide that outliers are bent to gains by each of the d others.
+    """
+    lost = has_vanished(point.law) if law.share > 0.0 else point.law.alpha > law.alpha
+    if not (objective.flexible and objective.learns and lost and point.law.c > law.c):
+        return False
+    q = objective.n_coefs
+    before, after = (objective.rows.m_scale(at, q) for at in (theta, point.theta))
+    return after > _near_scale(objective.total, q) * before
 
 
 def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
@@ -106,9 +167,13 @@ def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
     return pleased.sum() >= max(4.0, 0.05 * len(rows))
 
 
-def _chance(n: float, q: float) -> float:
-    """What a background gains on clean data, hardly ever more."""
-    return 1.1 + 0.45 * float(np.log(n)) + 4.0 * q / n + 0.004 * n
+def _chance(objective: Objective) -> float:
+    """What a background gains on clean data, hardly ever more.
+
+    A flexible fit shrinks its residuals unequally, and what it can not follow of the function is in them as well.
+    """
+    n, q = objective.total, objective.n_coefs
+    return 1.1 + 0.45 * float(np.log(n)) + (12.0 if objective.flexible else 4.0) * q / n + 0.004 * n
 
 
 def _same_scale(n: float, q: float) -> float:
@@ -141,7 +206,7 @@ def _recentred(rows: Rows, theta, reference) -> np.ndarray:
 
 def _mixtures(objective: Objective, policy: Learned, scale, width, knee=np.inf) -> list[Law]:
     """Laws with a background at residuals of a robust scale, to begin with."""
-    alpha = policy.below_two(objective)
+    alpha = min(max(policy.below_two(objective), _LIGHT), policy.high)  # from heavy tails the way may be long and flat
     c = scale * NORMAL_QUARTILE / quartile(alpha)
     shares = _FIRST_SHARES if policy.contamination is None else (policy.contamination,)
     return [Law(alpha, c, share, width, knee) for share in shares]
@@ -152,7 +217,7 @@ def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, scal
 
     The background has tails of its own here: a flat one would gain on every row that heavy-tailed noise throws far out.
     """
-    chance = _chance(objective.total, objective.n_coefs)
+    chance = _chance(objective)
     far = np.abs(residuals) > _FAR_ENOUGH * scale
     if (objective.rows.weights[far].sum() if objective.rows.weights.size else far.sum()) * _GAIN_A_ROW < chance:
         return None

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_robust._fit.background import is_ruled, with_background
+from sklearn_robust._fit.background import has_few_rows, has_left, is_called_for, is_ruled, is_too_wide, with_background
 from sklearn_robust._fit.dual import DualNewton, dual_objective, smoothed
-from sklearn_robust._fit.flexible import flexible_start
+from sklearn_robust._fit.fixed import Fixed
+from sklearn_robust._fit.flexible import flexible_start, is_soft, lowered, stiff_strength
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.lbfgs import LBFGS
 from sklearn_robust._fit.newton import Newton
@@ -84,21 +85,31 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, like: O
     solver = (DUAL_SOLVERS if exact else SOLVERS)[settings.solver]
     penalised = objective.penalised
 
-    def run(policy, theta, law):
+    # a strength that is chosen is the same with every solver
+    finder = SOLVERS["auto"] if settings.flexible and settings.strength is None else solver
+
+    def run(policy, theta, law, solver=finder):
         # with a background the way there was a walk from below alpha = 2
-        from_below = law.share > 0.0
-        return iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, _silent, from_below)
+        return _iterate(objective, policy, solver, theta, law, settings, law.share > 0.0)
 
     def walk(policy, theta, law):
-        return _descend(objective, policy, IRLS(), theta, law, settings.max_iter, _WALK_TOL, _silent)[0]
+        return _walk(objective, policy, theta, law, settings.max_iter)
 
     if start is not None and policy.learns and policy.contamination != 0.0:
         plain = cache(lambda: run(policy, theta, law))
         point, history, reason = with_background(objective, policy, start, law, settings.seed, plain, run, walk)
-        for iteration, record in enumerate(history):
-            report(iteration, record, objective.dof)
+        if settings.flexible and settings.strength is None and point.law.share > 0.0:
+            objective, strength, point = _lowered(policy, settings, objective, strength, point, False)
+            point, history, reason = run(policy, point.theta, point.law, solver)
+        elif finder is not solver:
+            point, history, reason = run(policy, theta, law, solver)
+    elif settings.flexible and policy.learns:
+        point, history, reason = _iterate(objective, policy, solver, theta, law, settings)
     else:
         point, history, reason = iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, report)
+        report = _silent
+    for iteration, record in enumerate(history):
+        report(iteration, record, objective.dof)
     if len(rows) <= objective.inverse.rank and not penalised and (reason.converged or reason is StopReason.STALLED):
         reason = StopReason.INTERPOLATED
     elif reason.converged and policy.at_floor(point.law):
@@ -111,6 +122,73 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, like: O
     )
 
 
+def _iterate(objective: Objective, policy, solver, theta, law: Law, settings: Settings, from_below=False):
+    """``iterate`` in silence; with alpha held below, or the law, where a flexible fit would fall to least squares."""
+    held = _held(objective, policy, law)
+    tries = [held]
+    if held is policy and policy.learns:
+        if law.share == 0.0 and law.alpha < policy.high:
+            tries.append(replace(policy, high=max(law.alpha, policy.low)))
+        tries.append(_holding(policy, law))
+    for each in tries:
+        found = iterate(objective, each, solver, theta, law, settings.max_iter, settings.tol, _silent, from_below)
+        if not (policy.learns and has_left(objective, theta, law, found[0])):
+            break
+    return found
+
+
+def _walk(objective: Objective, policy, theta, law: Law, max_iter: int) -> Point:
+    """A point near the minimum that small steps lead to."""
+    return _descend(objective, policy, IRLS(), theta, law, max_iter, _WALK_TOL, _silent)[0]
+
+
+def _lowered(policy, settings: Settings, objective: Objective, strength: float, point: Point, far: bool):
+    """From a flexible fit with a background to the given strength or the likeliest: objective, strength and point."""
+
+    def objective_at(strength):
+        return _objective(objective.rows, policy, strength, None, True)
+
+    def walk(objective, theta, law):
+        return _walk(objective, _held(objective, policy, law), theta, law, settings.max_iter)
+
+    return lowered(objective, strength, settings.strength, point, objective_at, walk, far)
+
+
+def _from_stiffer(objective: Objective, policy, settings: Settings, strength: float | None, start):
+    """A stiffer fit with a background and where it leads to: objective, strength and point; None if not called for.
+
+    A flexible fit may follow its outliers so closely that none shows. At the likeliest strength its start shows whether
+    it does: the scale is far larger than need be.
+    """
+    if not objective.flexible or strength is None or not policy.learns or policy.contamination == 0.0:
+        return None
+    stiff = stiff_strength(objective) if is_soft(objective) else 0.0
+    if stiff <= strength * (1.0 + _WALK_TOL):
+        return None
+    fit = _fit(objective.rows, policy, settings._replace(solver="auto", strength=stiff, tol=_PART_TOL), None, _silent)
+    if fit.objective is None or fit.point.law.share == 0.0:
+        return None
+    objective, strength, point = _lowered(policy, settings, fit.objective, stiff, fit.point, True)
+    if settings.strength is None and not is_too_wide(start.scale, point.law):
+        return None
+
+    def walk(theta, law):
+        return _walk(objective, policy, theta, law, settings.max_iter)
+
+    return (fit, objective, strength, point) if is_called_for(objective, policy, point, walk) else None
+
+
+def _held(objective: Objective, policy, law: Law | None):
+    """The policy, or one that holds the law, where a flexible fit leaves too little of the clean rows to learn it."""
+    if not policy.learns or law is None or law.share == 0.0 or not objective.flexible:
+        return policy
+    return _holding(policy, law) if has_few_rows(objective, law.share) else policy
+
+
+def _holding(policy, law: Law) -> Fixed:
+    return Fixed(law.alpha, law.c, 1.0, policy.c_min)
+
+
 def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool, like: Objective | None):
     """The objective, the strength, the fit of a part or else the start, and where to begin (None where not asked)."""
     part = _fit_part(rows, policy, settings) if cold and policy.learns else None
@@ -118,6 +196,8 @@ def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool, lik
     theta = law = None
     if part is not None:
         strength = part.strength if strength is None else strength
+    elif settings.flexible and strength is None and not starts and policy.learns and policy.contamination != 0.0:
+        strength = _fit(rows, policy, settings, None, _silent).strength  # which outliers have a say in
     elif settings.flexible and (starts or strength is None):
         strength, start = flexible_start(rows, strength, settings.init, settings.seed)
     if like is not None:
@@ -128,6 +208,9 @@ def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool, lik
         theta, law = part.point.theta, part.point.law
         if law.share == 0.0:
             law = policy.widened(objective, law)
+    elif starts and (found := _from_stiffer(objective, policy, settings, strength, start)):
+        part, objective, strength, point = found
+        return objective, strength, part, None, point.theta, point.law
     elif starts:
         start = start or find_start(objective, settings.init, settings.seed, policy.least_alpha)
         theta, law = start.theta, policy.start(objective, start.theta, start.scale)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
+from sklearn_robust._fit.background import has_few_rows
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point
 from sklearn_robust._fit.ridge import Inverse
@@ -27,10 +28,12 @@ from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import median
 from sklearn_robust._rows.sums import SCALE
 
-# Rows for each degree of freedom at the rigid start.
-_RIGIDITY = 8.0
-_FALL, _SAME = 10.0, 0.1
-_MAX_STAGES, _STEPS = 14, 4
+# Rows for each degree of freedom at the rigid start, and where a background is looked for.
+_RIGIDITY, _STIFFNESS = 8.0, 4.0
+# The penalty falls by a factor a stage, and the degrees of freedom grow by no more than another.
+_FALL, _FREED, _SAME = 10.0, 2.0, 0.1
+_MAX_STAGES, _STEPS = 20, 4
+_MAX_REPEATS, _STILL_FALLING = 10, 0.98
 _MIN_ROWS, _ROWS_A_COLUMN = 2000, 8
 # Strengths whose costs differ by less are equally likely, as all are where each row stands alone: the largest is taken.
 _FLAT = 1e-6
@@ -86,9 +89,10 @@ class Spectrum:
         """Where to look for one."""
         return _STRENGTHS * (self.values.max() or 1.0)
 
-    def likeliest(self) -> float:
-        """The strength of largest marginal likelihood."""
+    def likeliest(self, most: float = np.inf) -> float:
+        """The strength of largest marginal likelihood, none far above ``most``."""
         strengths = self.strengths
+        strengths = strengths[: max(int(np.searchsorted(strengths, most)) + 1, 2)]
         left = np.maximum(self.squares - (self.shares / (self.values + strengths[:, None])).sum(axis=1), 0.0)
         left = np.maximum(left, 1e-14 * max(self.squares, 1e-300))
         costs = (self.count - self.intercept) * np.log(left)
@@ -102,14 +106,22 @@ class Spectrum:
         shift = 0.5 * (before - after) / bend if bend > 0.0 else 0.0
         return float(strengths[best] * (strengths[1] / strengths[0]) ** shift)
 
+    def fallen(self, strength: float, reach: float = _FALL) -> float:
+        """The next strength on the way down: by a factor, or less of a fall where that would free more directions."""
+        steps = np.geomspace(strength, strength / reach, 25)
+        return float(steps[self.dof(steps) <= _FREED * self.dof(strength)][-1])
+
     def rigid(self, total: float) -> float:
         """The likeliest strength, or one that leaves so few degrees of freedom that outliers show.
 
         Outliers make the likeliest strength larger, as all noise does.
         """
-        strengths = self.strengths
-        few = self.dof(strengths) <= max(total / _RIGIDITY, self.intercept + 1.0)
-        return max(float(strengths[np.argmax(few)]) if few.any() else float(strengths[-1]), self.likeliest())
+        return max(self.freeing(total / _RIGIDITY), self.likeliest())
+
+    def freeing(self, dof: float) -> float:
+        """The least strength that leaves no more degrees of freedom, or at least the largest."""
+        few = self.dof(self.strengths) <= max(dof, self.intercept + 1.0)
+        return float(self.strengths[np.argmax(few)] if few.any() else self.strengths[-1])
 
 
 def _n_draws(rows: Rows) -> int:
@@ -148,24 +160,60 @@ def flexible_start(rows: Rows, strength: float | None, init: str, seed: int) -> 
     return final / unit, start
 
 
+def is_soft(objective: Objective) -> bool:
+    """Whether there are fewer rows for each degree of freedom than a stiff fit has."""
+    return _STIFFNESS * objective.n_coefs > objective.total
+
+
+def stiff_strength(objective: Objective) -> float:
+    """The strength, in units of the penalty's, that leaves four rows for each degree of freedom."""
+    none = np.zeros(len(objective.penalty))
+    plain = Spectrum.of(objective, objective.at(none, Law(2.0, 1.0), cpu.GRAM))
+    return plain.freeing(objective.total / _STIFFNESS) / objective.rows.frame.noise_unit**2
+
+
+def lowered(objective: Objective, strength: float, given: float | None, point: Point, objective_at, walk, far: bool):
+    """The objective and point with the given strength, or the likeliest without outliers, from a fit that found some.
+
+    ``objective_at(strength)`` makes another, ``walk(objective, theta, law)`` a fit with it; ``far`` allows strengths
+    that leave nothing to learn a law from.
+    """
+    unit = objective.rows.frame.noise_unit**2
+    for _ in range(_MAX_STAGES):
+        spectrum = Spectrum.of(objective, objective.at(point.theta, point.law, cpu.GRAM))
+        goal = spectrum.likeliest(_FALL * strength * unit) / unit if given is None else given
+        following = max(goal, spectrum.fallen(strength * unit) / unit)
+        if abs(np.log(following / strength)) < _SAME if given is None else following == strength:
+            break
+        there = objective_at(following)
+        arrived = walk(there, point.theta, point.law)
+        if not far and has_few_rows(there, arrived.law.share):
+            break
+        objective, strength, point = there, following, arrived
+    return objective, strength, point
+
+
 def _fallen(objective_at, plain: Spectrum, given: float | None, way) -> tuple[float, Start]:
     """From a rigid fit to the given strength, or to the likeliest."""
     now = max(plain.rigid(objective_at(1.0).total), given or 0.0)
     objective = objective_at(now)
     start = annealed(objective, ols(objective), way)
+    for _ in range(_MAX_REPEATS):
+        before, start = start, annealed(objective, start, way[-1:])
+        if not start.scale < _STILL_FALLING * before.scale:
+            break
     alpha, factor = way[-1]
+    reach, falls = _FALL, True
     for _ in range(_MAX_STAGES):
         if start.scale == 0.0:
             break
-        law = Law(alpha, factor * start.scale)
-        if given is None:
-            likeliest = Spectrum.of(objective, objective.at(start.theta, law, cpu.GRAM)).likeliest()
-            following = max(likeliest, now / _FALL)
-            same = abs(np.log(following / now)) < _SAME
-        else:
-            following = max(given, now / _FALL)
-            same = following == now
-        if same:
+        law, goal = Law(alpha, factor * start.scale), given
+        if goal is None:
+            goal = Spectrum.of(objective, objective.at(start.theta, law, cpu.GRAM)).likeliest(reach * now)
+        if (goal <= now) != falls:  # the likeliest strength answers to weights that answer to it
+            reach, falls = np.sqrt(reach), not falls
+        following = max(goal, plain.fallen(now, reach)) if goal <= now else min(goal, reach * now)
+        if abs(np.log(following / now)) < _SAME if given is None else following == now:
             break
         now = following
         objective = objective_at(now)

@@ -46,6 +46,8 @@ _PROFILE_TOL = 0.1
 _ALLOWANCE = 0.15
 # By how much that gain may have been underestimated.
 _GENEROUS = 1.5
+# By how much the width of a law may exceed the robust scale of the residuals, where a flexible fit begins.
+_TOO_WIDE = 2.0
 _MAX_HALVINGS = 30
 # Between these the share of a background is learned.
 _LEAST_SHARE, _LARGEST_SHARE = 1e-4, 0.5
@@ -96,6 +98,9 @@ class Learned:
         # the c that puts the quartile of the law where a Gaussian of this scale has it
         laws = [Law(alpha, max(scale * NORMAL_QUARTILE / quartile(alpha), self.c_min)) for alpha in sorted(grid)]
         laws, values = self._profile(objective, residuals, laws)
+        if objective.flexible and scale > 0.0:  # J rewards a law that is too wide, for each degree of freedom
+            wide = np.array([law.c * quartile(law.alpha) for law in laws]) > _TOO_WIDE * NORMAL_QUARTILE * scale
+            values = np.where(wide & ~wide.all(), np.inf, values)
         best = int(np.argmin(values))
         if laws[best].alpha != 2.0:
             return laws[best]
