@@ -170,7 +170,7 @@ class Nystroem:
         phi = self.landmarks.features(X if kept is None else X[kept])
         if isinstance(phi, np.ndarray):
             _check_finite(self.kernel, phi)
-        frame = Frame.of(phi, y, weights, fit_intercept, noise)
+        frame = Frame.of(phi, y, weights, fit_intercept, noise, bounded=True)
         return Rows(phi, y, weights, noise / frame.noise_unit, frame)
 
     def attributes(self, frame: Frame, theta) -> dict:

@@ -42,15 +42,18 @@ class Frame:
     typical: float = 1.0
 
     @classmethod
-    def of(cls, X, y, weights, fit_intercept: bool, noise=NONE) -> "Frame":
-        """Weighted mean and root mean square of the columns, weighted median and spread of y, median noise scale."""
+    def of(cls, X, y, weights, fit_intercept: bool, noise=NONE, bounded=False) -> "Frame":
+        """Weighted mean and root mean square of the columns, weighted median and spread of y, median noise scale.
+
+        ``bounded`` tells that no entry of X is absurd, however few are large.
+        """
         step = _step(y)
         if sparse.issparse(X):
             center, scale = _of_sparse(X, weights, fit_intercept)
         else:
-            center, scale = _of_dense(X[::step], weights[::step], fit_intercept)
+            center, scale = _of_dense(X[::step], weights[::step], fit_intercept, bounded)
             for j in np.flatnonzero(np.isinf(scale)) if step > 1 else ():  # it may have spread in the other rows
-                center[j : j + 1], scale[j : j + 1] = _of_dense(X[:, j : j + 1], weights, fit_intercept)
+                center[j : j + 1], scale[j : j + 1] = _of_dense(X[:, j : j + 1], weights, fit_intercept, bounded)
         noise_unit = median(noise[::step], weights[::step]) if noise.size else 1.0
         y_center, y_scale, y_size, typical = _of_target(y, weights, fit_intercept)
         return cls(center, scale, y_center, y_scale, y_size, fit_intercept, noise_unit, typical)
@@ -159,7 +162,7 @@ def _glanced_sparse(X) -> np.ndarray:
     return np.where(counts > 0, np.exp(logs / np.maximum(counts, 1)), np.inf)
 
 
-def _of_dense(X, weights, fit_intercept) -> tuple[np.ndarray, np.ndarray]:
+def _of_dense(X, weights, fit_intercept, bounded) -> tuple[np.ndarray, np.ndarray]:
     """Weighted mean and root mean square of the columns; a column without spread gets its value, and inf.
 
     Relative to a first row and the largest entry, so that columns far from zero or near overflow keep their digits.
@@ -169,7 +172,7 @@ def _of_dense(X, weights, fit_intercept) -> tuple[np.ndarray, np.ndarray]:
     _add_moments(X, weights, float(weights.sum()) if weights.size else float(len(X)), fit_intercept, columns)
     found = spread > 8.0 * np.finfo(float).eps
     size = np.sqrt(square) * largest
-    for j in np.flatnonzero(found & (size > _WILD * _glanced(X))):
+    for j in () if bounded else np.flatnonzero(found & (size > _WILD * _glanced(X))):
         center[j], size[j] = _of_column(j, X[:, j], weights, fit_intercept, center[j], size[j])
     if not found.all() and fit_intercept:
         center = np.where(found, center, X[0])

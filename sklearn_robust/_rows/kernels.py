@@ -218,5 +218,5 @@ class KernelRows(Rows):
             chosen = np.arange(n)
         phi = np.ascontiguousarray(self.X[:, chosen] @ whitening(self.X[np.ix_(chosen, chosen)]))
         raw_noise = self.noise * self.frame.noise_unit
-        frame = Frame.of(phi, self.y, self.weights, self.frame.fit_intercept, raw_noise)
+        frame = Frame.of(phi, self.y, self.weights, self.frame.fit_intercept, raw_noise, bounded=True)
         return Rows(phi, self.y, self.weights, raw_noise / frame.noise_unit, frame)
