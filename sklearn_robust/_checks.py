@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import re
 from contextlib import contextmanager
 
 import numpy as np
@@ -55,14 +56,16 @@ def check_random_state(value) -> None:
 
 @contextmanager
 def naming(name: str):
-    """Turn the errors of a conversion into one line that names the array."""
+    """Turn the errors of a conversion into one line that names the array, and does not print it."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, TypeError, OverflowError) as error:
         text = " ".join(str(error).split())
         if text.startswith("The feature names"):  # a list of names, which has its lines
             raise
-        raise ValueError(text if name in text else f"{name} must be an array of real numbers: {text}") from error
+        text = re.sub(r":? array=\[.*\]\.", ".", re.sub(r"(Complex data not supported).*", r"\1", text))
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(text if name in text else f"{name} must be an array of real numbers: {text}") from error
 
 
 def check_flag(name: str, value) -> None:
@@ -151,7 +154,10 @@ def check_row_numbers(name: str, values, n_rows: int, *, positive: bool) -> np.n
     if isinstance(values, numbers.Real):
         values = np.full(n_rows, float(values))
     try:
-        array = np.ascontiguousarray(values, dtype=np.float64)
+        array = np.asarray(values)
+        if array.dtype.kind == "c":
+            raise TypeError
+        array = np.ascontiguousarray(array, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(
             f"{name} must be an array of {n_rows} numbers, one a row of X. Got {type(values).__name__}."

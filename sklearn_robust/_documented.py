@@ -73,7 +73,8 @@ coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
     objective_ : float
         Value of the objective at the end.
     history_ : DataFrame
-        Objective, alpha, c, gradient and coefficients (of no kernel) of each step; of targets by (target, iteration).
+        Objective, alpha, c, share, gradient and coefficients (of no kernel) of each step; of targets by
+        (target, iteration).
     n_iter_ : int
         Steps on the way to the optimum.
     converged_ : bool

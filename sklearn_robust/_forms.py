@@ -60,7 +60,7 @@ def check_kernel(model) -> None:
         choices = (*PAIRWISE_KERNEL_FUNCTIONS, "precomputed")
         _checks.check_choice("kernel", model.kernel, choices, "or a function of two rows")
     if model.gamma is not None and not (_checks.is_real(model.gamma) and 0.0 <= model.gamma < np.inf):
-        _checks.refuse("gamma", model.gamma, "a finite number >= 0 or None", "None is one over the number of columns")
+        _checks.refuse("gamma", model.gamma, "a finite number >= 0 or None", "None is the kernel's own")
     for name in ("degree", "coef0"):
         value = getattr(model, name)
         if not (_checks.is_real(value) and np.isfinite(value) and (value >= 0.0 or name == "coef0")):

@@ -112,6 +112,8 @@ class UncertaintyMixin:
         """
         check_is_fitted(self)
         if hasattr(self, "_alone"):
+            if len(self._alone) == 1:
+                return self._alone[0].summary(cov_type)
             raise ValueError(
                 f"summary is of one target. Got a fit of {len(self._alone)}; conf_int has the intervals of all of them."
             )

@@ -129,6 +129,16 @@ class GeneralRobustRegressor(BaseRobustRegressor):
     def _clean_law(self) -> Law:
         return Law(2.0, self.scale_)
 
+    def _warnings(self, result):
+        yield from super()._warnings(result)
+        n_coefs = result.total - result.dof
+        if self.alpha < 1.0 and not _checks.is_auto(self.c) and self.weights_.sum() <= n_coefs + 1.0 < result.total:
+            yield (
+                f"c={self.c} is far below the residuals, of scale {self.scale_:.3g}: no more rows than there are "
+                "coefficients have any weight. Raise c, or take c='auto'.",
+                UserWarning,
+            )
+
     def _clean_scale(self, rows, result) -> float:
         robust = self.alpha < 2.0
         return rows.clean_scale(result.point.theta, robust, result.total - result.dof) * rows.frame.c_unit
@@ -252,6 +262,8 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         share = self.contamination
         if not _checks.is_auto(share) and not (_checks.is_real(share) and 0.0 <= float(share) < 0.5):
             _checks.refuse("contamination", share, "'auto' or a number in [0, 0.5)", "0.0 is no background")
+        if not _checks.is_auto(share) and float(share) > 0.0 and bounds[0] > 2.0:
+            _checks.refuse("contamination", share, "0.0 or 'auto' for alpha above 2", "lower alpha_bounds")
         super()._check_parameters()
 
     def _measures_scale(self) -> bool:
@@ -308,6 +320,15 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
     def _set_attributes(self, rows, result, form) -> None:
         super()._set_attributes(rows, result, form)
         self.contamination_ = float(result.point.law.share)
+
+    def _warnings(self, result):
+        yield from super()._warnings(result)
+        if not _checks.is_auto(self.contamination) and float(self.contamination) > 0.0 == self.contamination_:
+            yield (
+                f"contamination={self.contamination} was not held: the fit has no background, for its scale fell to "
+                "its floor, or grew beyond the width of one. Add rows, drop columns, or take contamination='auto'.",
+                UserWarning,
+            )
 
     def _clean_scale(self, rows, result) -> float:
         # the quartile of the fitted law, which is that of a Gaussian of this scale

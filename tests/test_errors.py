@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
 from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor
@@ -128,6 +129,7 @@ DATA = {
     "y-three-dimensions": ((X, np.zeros((12, 2, 2))), ["y", "(12, 2, 2)"]),
     "y-scalar": ((X, 1.0), ["y"]),
     "y-none": ((X, None), ["y"]),
+    "weights-complex": ((X, Y, 1j * ONES), ["sample_weight must be an array of 12 numbers", "ndarray"]),
     "weights-nan": ((X, Y, changed(ONES, NAN, 2)), ["sample_weight must be finite", "NaN", "row 2"]),
     "weights-inf": ((X, Y, changed(ONES, INF, 2)), ["sample_weight must be finite", "inf", "row 2"]),
     "weights-negative": ((X, Y, changed(ONES, -0.5, 4)), ["sample_weight must be non-negative", "-0.5", "row 4"]),
@@ -157,6 +159,41 @@ def test_bad_data(estimator, case):
     assert "\n" not in text, text
     for part in parts:
         assert part in text, text
+
+
+@both
+@pytest.mark.parametrize("wrong", [{"a": 1.0}, 10**400, object()], ids=["dict", "too-large", "object"])
+def test_what_is_no_array_is_named(estimator, wrong):
+    for name, arguments in (("X", ([[wrong]] * 12, Y)), ("y", (X, [wrong] * 12))):
+        with pytest.raises((ValueError, TypeError), match=f"^{name} must be an array of real numbers: ") as error:
+            estimator().fit(*arguments)
+        assert "\n" not in str(error.value)
+
+
+@both
+def test_no_data_are_printed(estimator):
+    for values in (X[:, 0], X + 1j):
+        with pytest.raises(ValueError) as error:
+            estimator().fit(values, Y)
+        assert "[" not in str(error.value)
+
+
+@both
+def test_coefficients_that_overflow_are_refused(estimator):
+    with pytest.raises(ValueError, match="scale the columns of X, or y"):
+        estimator().fit(X * 1e-200, Y * 1e200)
+
+
+@both
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_an_entry_beyond_all_the_others_is_refused(estimator, container):
+    with pytest.raises(ValueError, match=r"^X must have no entry .* Got 1e\+250 in column 1, .*drop the row\.$"):
+        estimator().fit(container(changed(X, 1e250, 3, 1)), Y)
+
+
+def test_a_share_that_cannot_be_held():
+    with pytest.raises(ValueError, match=r"^contamination must be 0\.0 or 'auto' for alpha above 2"):
+        AdaptiveRobustRegressor(contamination=0.1, alpha_bounds=(2.5, 3.0)).fit(X, Y)
 
 
 @both

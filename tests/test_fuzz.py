@@ -73,6 +73,8 @@ def expected_errors(case: Case, data: Data) -> tuple[list[str], list[str]]:
     certain, possible = [], []
     if not (np.isfinite(data.X).all() and np.isfinite(data.y).all()):
         certain.append("must be finite")
+    if case.learns and case.contamination not in ("auto", 0.0) and case.alpha_bounds[0] > 2.0:
+        certain.append("contamination must be")
     if not case.has_kernel:
         return certain, possible
     _, _, s, v, _ = counted_rows(data)

@@ -7,6 +7,7 @@ import naive_fit
 import numpy as np
 import pytest
 from problems import assert_finite, both, each_init, each_solver, gaussian, ignored, make_data, of_size, outliers
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -228,6 +229,45 @@ def test_weights_that_sum_to_one_are_said_to_be_no_frequencies(index):
     with pytest.warns(UserWarning, match=r"sample_weight sums to 1, .* rescaled to mean 1"):
         model = clone(EIGHT[index]).fit(X, y, np.full(200, 1 / 200))
     np.testing.assert_allclose(model.coef_, plain_fit(index).coef_, rtol=1e-8)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("n_absurd", [1, 8])
+@pytest.mark.parametrize("size", [1e4, 1e9, 1e20, 1e90])
+@pytest.mark.parametrize(
+    "model",
+    [AdaptiveRobustRegressor(), AdaptiveRobustRegressor(solver="irls"), GeneralRobustRegressor(-np.inf, init="s")],
+    ids=str,
+)
+def test_absurd_entries_of_a_column_do_not_move_the_line(model, size, n_absurd, container):
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(100, 3))
+    y = X @ [1.0, 2.0, 3.0] + 4.0 + 0.1 * rng.normal(size=100)
+    X[10 : 10 + n_absurd, 0] = size
+    model = clone(model).fit(container(X), y)
+    np.testing.assert_allclose(model.coef_, [1.0, 2.0, 3.0], atol=0.05)
+    assert model.weights_[10 : 10 + n_absurd].max() < 0.01
+
+
+def test_a_share_that_could_not_be_held_is_told():
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    y = X @ [1.0, 2.0, 3.0]
+    y[:26] += 50.0
+    with (
+        pytest.warns(UserWarning, match=r"^More than half of the rows lie exactly on the fit"),
+        pytest.warns(UserWarning, match=r"^contamination=0\.1 was not held"),
+    ):
+        model = AdaptiveRobustRegressor(contamination=0.1).fit(X, y)
+    assert model.contamination_ == 0.0
+
+
+@pytest.mark.parametrize("alpha", [-np.inf, -2.0, 0.0])
+def test_a_scale_far_below_the_residuals_is_told(alpha):
+    X, y = make_data(n=60)
+    with pytest.warns(UserWarning, match=r"c=1e-09 is far below the residuals, of scale .* Raise c") as caught:
+        model = GeneralRobustRegressor(alpha, c=1e-9).fit(X, y)
+    assert "scale reached" not in model.stop_reason_
+    assert len(caught) <= 2
 
 
 @pytest.mark.parametrize("index", range(5), ids=map(str, EIGHT[:5]))

@@ -715,3 +715,11 @@ def test_a_kernel_is_for_a_dense_X(estimator):
     X, Y = curve()
     with pytest.raises(TypeError, match="X must be dense for a kernel"):
         estimator(kernel="rbf").fit(sparse.csr_array(X), Y[:, 0])
+
+
+def test_a_kernel_gets_its_own_default_of_gamma():
+    X = np.abs(np.random.default_rng(0).normal(size=(40, 3)))
+    y = X.sum(axis=1) + 0.1 * np.cos(7 * X[:, 0])
+    ours = AdaptiveRobustRegressor(kernel="chi2").fit(X, y)
+    given = AdaptiveRobustRegressor(kernel="chi2", gamma=1.0).fit(X, y)
+    np.testing.assert_array_equal(ours.predict(X), given.predict(X))

@@ -301,3 +301,10 @@ def test_hard_data_have_answers_or_one_line(estimator, case):
     for values in found:
         assert not np.isnan(values).any()
     assert ((model.outlier_pvalue(rows, y) >= 0) & (model.outlier_pvalue(rows, y) <= 1)).all()
+
+
+def test_a_column_of_one_target_has_the_summary_of_that_target():
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    y = X.sum(axis=1) + np.random.default_rng(1).normal(size=50)
+    text = str(AdaptiveRobustRegressor().fit(X, y[:, None]).summary())
+    assert text == str(AdaptiveRobustRegressor().fit(X, y).summary())

@@ -114,7 +114,11 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, like: O
         reason = StopReason.INTERPOLATED
     elif reason.converged and policy.at_floor(point.law):
         reason = StopReason.FLOOR if policy.floor_given else StopReason.EXACT
-    elif reason is StopReason.PRECISION and history[-1].gradient > _SENSELESS:
+    elif (
+        reason is StopReason.PRECISION
+        and history[-1].gradient > _SENSELESS
+        and (policy.learns or policy.measures_start)
+    ):
         reason = StopReason.EXACT  # the scale itself is a rounding error
     ruled = part.ruled if part is not None else start is not None and is_ruled(objective, start, point)
     return FitResult(

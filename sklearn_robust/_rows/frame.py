@@ -185,7 +185,7 @@ def _glanced(X) -> np.ndarray:
     return np.median(np.abs(few - few[len(few) // 2]), axis=0)
 
 
-def _of_column(j: int, column, weights, fit_intercept, center: float, size: float) -> tuple[float, float]:
+def _of_column(j, column, weights, fit_intercept, center: float, size: float) -> tuple[float, float]:
     """Centre and size of a column; from medians, where a few entries would make all others look the same."""
     middle = median(column, weights) if fit_intercept else 0.0
     deviations = np.abs(column - middle)
