@@ -227,7 +227,8 @@ def draw(lines, picture):
     figure, ax = plt.subplots(figsize=(2.8 + 0.9 * len(sizes), 8.0), layout="constrained")
     image = ax.imshow(np.log2(ratios), cmap="RdBu_r", vmin=-2.0, vmax=2.0, aspect="auto")
     for (row, column), ratio in np.ndenumerate(ratios):
-        ax.text(column, row, f"{ratio:.2f}", ha="center", va="center", fontsize=8)
+        color = "white" if abs(np.log2(ratio)) > 1.0 else "black"
+        ax.text(column, row, f"{ratio:.2f}", ha="center", va="center", fontsize=8, color=color)
     ax.set_xticks(range(len(sizes)), [f"n = {n}\np = {p}" for n, p in sizes])
     ax.set_yticks(range(len(SCENARIOS)), list(SCENARIOS))
     ax.set_title("error relative to the best peer of each cell")

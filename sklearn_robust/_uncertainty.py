@@ -161,6 +161,8 @@ class UncertaintyMixin:
     def log_density(self, X: ArrayLike, y: ArrayLike, noise_scale: ArrayLike | None = None) -> np.ndarray:
         """Log density of targets under the fitted law, the mixture where there is a background.
 
+        Of a held loss it is the density of that loss at its c: no estimate of the density of the noise.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
