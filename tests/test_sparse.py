@@ -57,7 +57,7 @@ def test_verbs_are_those_of_the_array(fit_intercept, monkeypatch):
     frame, expected = (Frame.of(each, y, weights, fit_intercept) for each in (csr, X))
     np.testing.assert_allclose(frame.center, expected.center, atol=1e-14)
     np.testing.assert_allclose(frame.scale, expected.scale, rtol=1e-13)
-    columns = Rows(X, y, np.empty(0), np.empty(0), frame).dense()[0].T
+    columns = Rows(X, y, np.empty(0), np.empty(0), frame).dense(np.arange(len(y)))[0].T
     theta, g = rng.normal(size=frame.n_coefs), rng.uniform(size=len(y))
     seen = SparseDesign.of(csr, frame)
     np.testing.assert_allclose(seen.predict(theta), columns @ theta, atol=1e-12)

@@ -16,10 +16,12 @@ from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.sums import CURVATURE, FITTED, FITTED_SQUARES, ONES, PULLS, SQUARES, WEIGHTS
 
-# The part has at least so many entries, rows a coefficient, and this fraction of the rows.
-_FEW_ENTRIES, _ROWS_A_COEFFICIENT, _PARTS = 2**16, 50, 80
+# The part has at least so many entries, rows a coefficient (or nearly), and this fraction of the rows; at most another,
+# and half a number for each row.
+_FEW_ENTRIES, _ROWS_A_COEFFICIENT, _LEAST_ROWS_A_COEFFICIENT, _PARTS, _LARGEST_PART = 2**16, 50, 40, 80, 12
 # So many rows of equal leverage are enough to say how a column spreads: every fourth is counted.
 _ENOUGH_ROWS, _STRIDE = 500.0, 4
+_COLUMNS = 64  # looked at together
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,19 @@ def _enough(rows: Rows, seed: int) -> Rows:
     """All rows, or where they are many a random part that is enough for every column."""
     n, q = len(rows), rows.frame.n_coefs
     size = max(_FEW_ENTRIES // q, _ROWS_A_COEFFICIENT * q, n // _PARTS)
-    if 2 * size > n:
-        return rows
+    most = n // _LARGEST_PART + n // (2 * q)
+    if size > most:  # not much of X is to be copied
+        size = most
+        if size < max(_FEW_ENTRIES // q, _LEAST_ROWS_A_COEFFICIENT * q):
+            return rows
     part = rows.take(spread_index(n, size, np.random.default_rng(seed)))
-    sample = part.X[::_STRIDE]
-    squares = sample - sample.mean(axis=0)
-    squares *= squares
-    total, leverage = squares.sum(axis=0), np.einsum("ij,ij->j", squares, squares)
-    enough = (total > 0.0) & (total * total >= _ENOUGH_ROWS / _STRIDE * leverage) | np.isinf(rows.frame.scale)
-    return part if enough.all() else rows
+    for first in range(0, part.X.shape[1], _COLUMNS):
+        columns = slice(first, first + _COLUMNS)
+        sample = part.X[::_STRIDE, columns]
+        squares = sample - sample.mean(axis=0)
+        squares *= squares
+        total, leverage = squares.sum(axis=0), np.einsum("ij,ij->j", squares, squares)
+        enough = (total > 0.0) & (total * total >= _ENOUGH_ROWS / _STRIDE * leverage)
+        if not (enough | np.isinf(rows.frame.scale[columns])).all():
+            return rows
+    return part

@@ -7,7 +7,7 @@ cumulative weight along the rows in the order of (y, X), so that neither the ord
 repeated rows change the start.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,9 +18,9 @@ from sklearn_robust._fit.ridge import Inverse, solver_of
 from sklearn_robust._loss.bisquare import WIDE_TUNING
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
-from sklearn_robust._rows.frame import NONE
 from sklearn_robust._rows.subsets import m_scale, refine_s, screen
 from sklearn_robust._rows.threads import run_all
+from sklearn_robust._rows.vector import STEP
 
 # Subsets drawn; sensitivity components, each of which makes three halves, where columns are few; candidates of either
 # kind that take N_STEPS steps, at most and where steps are dear; those of all that other rows judge, and that are
@@ -31,7 +31,7 @@ _NEARLY = 1.06
 # What is dear: arithmetic of eliminations, of halves, of steps, which only many columns meet.
 _MOST_SUBSET_WORK, _MOST_HALF_WORK, _MOST_STEP_WORK, _CHEAP_WORK, _JUDGED_WORK = 4e6, 1e8, 2e8, 1e5, 5e6
 _FEW_COLUMNS, _MORE_HALF_WORK = 12, 3e7
-_SORTED_ROWS, _STRETCH, _MOST_JUDGED = 20_000, 1000, 100_000  # the last one in entries of X
+_SORTED_ROWS, _STRETCH, _FEW_ENTRIES, _MOST_JUDGED = 20_000, 256, 2**16, 100_000  # the last ones in entries of X
 _ROUGH, _FINE = 1e-3, 1e-8
 _ANNEALING_STEPS = 8
 # Of a sparse design, whose rows the S-estimate has to write out.
@@ -109,13 +109,18 @@ class _Some:
     @classmethod
     def of(cls, rows: Rows, most: int, rng) -> "_Some":
         """At most so many rows."""
-        columns, y, weights = _sample(rows, most, rng).dense()
+        index, drawn = _sample(rows, most, rng)
+        columns, y, weights = rows.dense(index)
+        weights = np.ones(len(index)) if drawn else weights
         return cls(columns, y, weights, weights)
 
     def spread(self) -> tuple[np.ndarray, np.ndarray]:
         """Median and robust standard deviation of each column (q, 1)."""
-        middle = _medians(self.columns, self.weights)[:, None]
-        return middle, _medians(np.abs(self.columns - middle), self.weights)[:, None] / NORMAL_QUARTILE
+        middle, size = np.empty((2, len(self.columns), 1))
+        for part in _stretches(self.columns):
+            middle[part, 0], deviations = _deviations(self.columns[part], self.weights)
+            size[part, 0] = _medians(deviations, self.weights) / NORMAL_QUARTILE
+        return middle, size
 
     def weighted(self, spread) -> "_Some":
         """With weights ``near`` that fall off where a row is far out in some column.
@@ -175,12 +180,12 @@ class _Some:
 
 def _n_rows(q: int) -> int:
     """On how many rows the best candidates are iterated."""
-    return max(1000, 20 * q)
+    return -(-max(1000, 20 * q) // STEP) * STEP
 
 
 def _n_judges(q: int) -> int:
     """By how many rows they are judged."""
-    return max(_n_rows(q), min(200 * q, _MOST_JUDGED // q))
+    return max(_n_rows(q), min(200 * q, _MOST_JUDGED // q) // STEP * STEP)
 
 
 def _max_steps(n_rows: int, q: int, most: int) -> int:
@@ -199,6 +204,7 @@ def sharpened(objective: Objective, start: Start, seed: int) -> Start:
 def _screened(some: _Some, n_coefs: float, n_best: int, rng) -> np.ndarray:
     """The best few candidates (k, q): fits of halves of the rows, which resist clusters, and of small subsets."""
     q, m = len(some.columns), max(200, min(20 * len(some.columns), 500), 5 * len(some.columns))
+    m = -(-m // STEP) * STEP
     if len(some.y) > m:
         some = some.chosen(np.sort(_draw(rng, some.weights, m)))
     columns, y, weights, near = some.columns, some.y, some.weights, some.near
@@ -244,12 +250,26 @@ def _nearest_half(columns, y, weights) -> np.ndarray:
 
     N. Billor, A. S. Hadi, P. F. Velleman, Computational Statistics & Data Analysis 34, 2000.
     """
-    variables = np.vstack((columns, y))
-    deviations = np.abs(variables - _medians(variables, weights)[:, None])
-    sizes = _medians(deviations, weights)
-    sizes = np.where(sizes > 0.0, sizes, deviations.max(axis=1))
-    distances = ((deviations / np.where(sizes > 0.0, sizes, 1.0)[:, None]) ** 2).sum(axis=0)[None]
+    distances = np.zeros((1, len(y)))
+    for variables in (y[None], *(columns[part] for part in _stretches(columns))):
+        deviations = _deviations(variables, weights)[1]
+        sizes = _medians(deviations, weights)
+        sizes = np.where(sizes > 0.0, sizes, deviations.max(axis=1))
+        deviations /= np.where(sizes > 0.0, sizes, 1.0)[:, None]
+        distances += np.einsum("ji,ji->i", deviations, deviations)
     return (distances <= _medians(distances, weights)[:, None]).astype(float)
+
+
+def _stretches(columns) -> Iterator[slice]:
+    """Some of the columns (q, m) after the other, so that what is made of them takes little memory."""
+    size = max(_FEW_ENTRIES // columns.shape[1], 1)
+    return (slice(first, first + size) for first in range(0, len(columns), size))
+
+
+def _deviations(variables, weights) -> tuple[np.ndarray, np.ndarray]:
+    """Medians of the lines of variables (k, m), and the distances from them."""
+    middle = _medians(variables, weights)
+    return middle, np.abs(variables - middle[:, None])
 
 
 def _sensitive_halves(columns, y, weights, n_components: int) -> list[np.ndarray]:
@@ -288,15 +308,14 @@ def _medians(variables, weights) -> np.ndarray:
     return variables[lines, order[lines, middle]]
 
 
-def _sample(rows: Rows, most: int, rng) -> Rows:
-    """At most so many rows, in an order of their own; drawn by weight, and then of weight 1, where there are more."""
+def _sample(rows: Rows, most: int, rng) -> tuple[np.ndarray, bool]:
+    """Numbers of at most so many rows, in an order of their own, and whether they are drawn by weight: of weight 1."""
     if len(rows) <= most:
-        return rows.take(_order(rows))
+        return _order(rows), False
     if len(rows) > _SORTED_ROWS and not rows.weights.size:
-        return rows.take(spread_index(len(rows), most, rng))
+        return spread_index(len(rows), most, rng), True
     ordered = _order(rows) if len(rows) <= _SORTED_ROWS else np.arange(len(rows))
-    taken = rows.take(ordered[np.sort(_draw(rng, rows.all_weights[ordered], most))])
-    return Rows(taken.X, taken.y, NONE, taken.noise, taken.frame)
+    return ordered[np.sort(_draw(rng, rows.all_weights[ordered], most))], True
 
 
 def _order(rows: Rows) -> np.ndarray:

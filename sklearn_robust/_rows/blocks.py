@@ -22,6 +22,7 @@ from sklearn_robust._rows.threads import run_all, serial_blas
 
 # Entries of X and rows in a chunk, at most.
 CHUNK_ENTRIES, CHUNK_ROWS = 2**19, 2**16
+_STRETCH = 256  # rows that are written out together
 
 
 class RowLaw(NamedTuple):
@@ -245,19 +246,22 @@ class Rows:
         """The same rows with another y (n,)."""
         return replace(self, y=y, frame=self.frame.of_target(y, self.weights))
 
-    def dense(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The columns of the design (q, n) with its intercept, y and sample weights (n,), in working units: a copy."""
+    def dense(self, index) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of some rows (m,), the columns of the design (q, m), y and sample weights (m,), in working units."""
         frame = self.frame
         intercept = int(frame.fit_intercept)
-        columns = np.empty((frame.n_coefs, len(self)))
+        columns = np.empty((frame.n_coefs, len(index)))
         columns[:intercept] = 1.0
-        X = self.X.toarray() if self.design is not None else self.X
-        np.divide((X - frame.center).T, frame.scale[:, None], out=columns[intercept:])
-        y = (self.y - frame.y_center) / frame.y_scale
+        for first in range(0, len(index), _STRETCH):  # X is not copied as a whole
+            part = slice(first, first + _STRETCH)
+            X = self.X[index[part]]
+            X = X.toarray() if self.design is not None else X
+            np.divide((X - frame.center).T, frame.scale[:, None], out=columns[intercept:, part])
+        y = (self.y[index] - frame.y_center) / frame.y_scale
         if self.noise.size:
-            columns /= self.noise
-            y /= self.noise
-        return columns, y, self.all_weights
+            columns /= self.noise[index]
+            y /= self.noise[index]
+        return columns, y, self.weights[index] if self.weights.size else np.ones(len(index))
 
     @property
     def all_weights(self) -> np.ndarray:

@@ -185,9 +185,9 @@ class DeviceRows(Rows):
         """The columns of X (n,) in turn, as they were given."""
         return self.host.columns()
 
-    def dense(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def dense(self, index) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The design, y and sample weights in working units, on the CPU."""
-        return self.host.dense()
+        return self.host.dense(index)
 
     @property
     def _wide(self) -> _WideDesign | None:
