@@ -544,4 +544,17 @@ FOUND = [
         solver="newton",
         relation="x-units",
     ),
+    # a loss that overflows leaves no coefficients
+    Case(seed=0, n=4, p=1, target="heavy", learns=False, alpha=float("inf"), c=0.1, kernel="rbf"),
+    # a kernel with a background that a few rows, one of them twice, may do without
+    Case(
+        seed=369,
+        n=25,
+        p=5,
+        spread_exponents=True,
+        target="gaussian",
+        contamination=0.1,
+        kernel="rbf",
+        relation="repeated",
+    ),  # fmt: skip
 ]
