@@ -153,10 +153,9 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         except ValueError:
             _checks.check_finite("X", X)
             raise
-        overflows = any(result.stop_reason is StopReason.OVERFLOW for result in results)
-        if overflows:  # of which a warning tells
+        if any(result.stop_reason is StopReason.OVERFLOW for result in results):
             _checks.check_finite("X", X)
-        for name in () if overflows else ("coef_", "dual_coef_", "intercept_", "scale_"):
+        for name in ("coef_", "dual_coef_", "intercept_", "scale_"):
             if not np.isfinite(getattr(self, name, 0.0)).all():
                 raise ValueError(
                     f"X and y must be of such sizes that coefficients are finite numbers. Got {name} that is not; "

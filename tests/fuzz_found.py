@@ -556,5 +556,5 @@ FOUND = [
         contamination=0.1,
         kernel="rbf",
         relation="repeated",
-    ),  # fmt: skip
+    ),
 ]

@@ -255,6 +255,8 @@ def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool, _li
     objective = dual_objective(rows, working, bends, policy.learns)
     if part is not None and starts:
         theta = smoothed(objective, residuals, weights)
+        if not np.isfinite(theta).all():  # the loss overflows: a warning will tell
+            theta = np.zeros_like(theta)
         if policy.learns:
             law = part.point.law
             law = policy.widened(objective, law) if law.share == 0.0 else law
