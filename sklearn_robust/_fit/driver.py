@@ -6,7 +6,7 @@ only for the last digits.
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -130,7 +130,7 @@ def _iterate(objective: Objective, policy, solver, theta, law: Law, settings: Se
     """``iterate`` in silence; with alpha held below, or the law, where a flexible fit would fall to least squares."""
     held = _held(objective, policy, law)
     tries = [held]
-    if held is policy and policy.learns:
+    if held is policy and policy.learns and objective.flexible:
         if law.share == 0.0 and law.alpha < policy.high:
             tries.append(replace(policy, high=max(law.alpha, policy.low)))
         tries.append(_holding(policy, law))
@@ -176,9 +176,7 @@ def _from_stiffer(objective: Objective, policy, settings: Settings, strength: fl
     if settings.strength is None and not is_too_wide(start.scale, point.law):
         return None
 
-    def walk(theta, law):
-        return _walk(objective, policy, theta, law, settings.max_iter)
-
+    walk = partial(_walk, objective, policy, max_iter=settings.max_iter)
     return (fit, objective, strength, point) if is_called_for(objective, policy, point, walk) else None
 
 

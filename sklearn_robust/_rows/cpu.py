@@ -39,7 +39,7 @@ from sklearn_robust._rows.vector import BLOCK, LINE, STEP, U
 # Lines of the scratch beside those of ``vector``: sample weights, residuals, fitted values, what the gram is weighted
 # with, and what the columns are multiplied by for the score and the cross terms.
 _S, _RESIDUAL, _FITTED, _G, _LINES = range(vector.N_LINES * LINE, (vector.N_LINES + 5) * LINE, LINE)
-N_LINES = vector.N_LINES + 5 + N_CROSS
+_N_LINES = vector.N_LINES + 5 + N_CROSS
 _ALIGNED = 8  # numbers
 
 # What a sweep is asked for: residuals alone; scalars and score; these with the gram of the weights, or with the Hessian
@@ -61,9 +61,9 @@ def scratch(n_coefs: int):
     if kept is not None and n_coefs <= _FEW_COEFS:
         return kept
     n_columns = max(n_coefs, _FEW_COEFS) + N_CROSS
-    numbers = np.empty((N_LINES + n_columns + 5) * LINE + _ALIGNED)
+    numbers = np.empty((_N_LINES + n_columns + 5) * LINE + _ALIGNED)
     first = -(numbers.ctypes.data // numbers.itemsize) % _ALIGNED
-    lines, rest = numbers[first : first + N_LINES * LINE], numbers[first + N_LINES * LINE :]
+    lines, rest = numbers[first : first + _N_LINES * LINE], numbers[first + _N_LINES * LINE :]
     columns = rest[: n_columns * LINE].reshape(n_columns, LINE)
     made = lines, lines.view(np.int64), columns, rest[n_columns * LINE :][: 5 * LINE].reshape(5, LINE)
     if n_coefs <= _FEW_COEFS:
