@@ -19,7 +19,7 @@ from sklearn_robust import AdaptiveRobustRegressor
 from sklearn_robust._rows import cpu, gpu
 from sklearn_robust._rows.blocks import RowLaw, Rows
 from sklearn_robust._rows.frame import NONE, Frame
-from sklearn_robust._rows.on_device import DeviceMatrix, DeviceRows
+from sklearn_robust._rows.on_device import DeviceArray, DeviceRows
 
 COLUMNS = (8, 16, 32, 64)
 ROWS = (10**5, 10**6, 10**7, 10**8)
@@ -58,7 +58,7 @@ def make_data(n, p, dtype):
 
 def difference(there, theta):
     """The largest relative difference of sums to those of the CPU, in float64."""
-    few = DeviceRows(DeviceMatrix(there.X.array[:COMPARED]), there.y[:COMPARED], NONE, NONE, there.frame)
+    few = DeviceRows(DeviceArray(there.X.array[:COMPARED]), there.y[:COMPARED], NONE, NONE, there.frame)
     worst = 0.0
     for want in WANTS.values():
         found, expected = (rows.sweep(theta, LAW, want, True)[0] for rows in (few, few.host))
@@ -74,7 +74,7 @@ def measure(n, p, dtype, bytes_a_second):
     try:
         X, y = make_data(n, p, dtype)
         host_y = gpu.to_host(y)
-        matrix = DeviceMatrix(X)
+        matrix = DeviceArray(X)
         rows = Rows(matrix, host_y, NONE, NONE, Frame.of(matrix, host_y, NONE, True))
         there = DeviceRows.of(rows)
         theta = np.random.default_rng().normal(size=p + 1) * 0.1

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_robust import _checks
 from sklearn_robust._alone import fit_targets, warn_once
-from sklearn_robust._device import check_device, like, on_cpu, one_line, placed
+from sklearn_robust._device import check_device, column, like, loss_weights, on_cpu, one_line, placed
 from sklearn_robust._fit.driver import SOLVERS, Settings, fit
 from sklearn_robust._fit.dual import NotPositive
 from sklearn_robust._fit.objective import Law, Objective
@@ -29,6 +29,7 @@ from sklearn_robust._loss import mixture
 from sklearn_robust._rows.blocks import Rows, row_terms
 from sklearn_robust._rows.design import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE, Frame
+from sklearn_robust._rows.on_device import DeviceArray
 from sklearn_robust._rows.threads import serial_blas
 from sklearn_robust._uncertainty import UncertaintyMixin
 from sklearn_robust.inference import Evidence
@@ -112,14 +113,16 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
             For a parameter outside its domain, NaN or inf, wrong lengths, negative weights or all weights zero.
         """
         self._check_parameters()
-        given = {"y": y, "sample_weight": sample_weight, "noise_scale": noise_scale}
-        y, sample_weight, noise_scale = (on_cpu(name, values, self.device) for name, values in given.items())
-        y = _checks.check_target(y, type(self).__name__)
+        given_y = y
+        numbers = {"sample_weight": sample_weight, "noise_scale": noise_scale}
+        sample_weight, noise_scale = (on_cpu(name, values, self.device) for name, values in numbers.items())
+        y = _checks.check_target(column("y", y, self.device), type(self).__name__)
         X = validated(self, X, reset=True)
+        y = y if isinstance(X, DeviceArray) else np.asarray(y)
         _checks.check_length("y", y, X.shape[0], *y.shape[1:])
         weights = _checks.check_row_numbers("sample_weight", sample_weight, len(y), positive=False)
         noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
-        targets = y[None] if y.ndim == 1 else np.ascontiguousarray(y.T)
+        targets = [y] if y.ndim == 1 else np.ascontiguousarray(y.T)
         seeds = [_seed(self.random_state) for _ in targets]
         kept = weights > 0.0 if weights.size and weights.min() == 0.0 else None
 
@@ -129,9 +132,10 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
                 result = estimator._run(of_target, strength, form, seeds[j], like)
                 estimator.l2_regularization_ = found_strength(float(result.strength) / raised, strength is None)
                 estimator._set_attributes(of_target, result, form)
-                estimator.weights_ = np.asarray(result.point.weights)
+                found = result.point.weights
                 if kept is not None:
-                    estimator.weights_ = estimator._all_weights(X, targets[j], weights, noise, of_target, result, form)
+                    found = estimator._all_weights(X, targets[j], weights, noise, of_target, result, form)
+                estimator.weights_ = loss_weights(found, targets[j], given_y)
             return result
 
         small = self._is_linear and X.shape[1] <= _FEW_COLUMNS

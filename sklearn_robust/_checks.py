@@ -9,6 +9,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_array
 
+from sklearn_robust._rows.on_device import DeviceArray
+
 # Beyond it, products of two sums over rows overflow.
 _LARGEST_TOTAL = 1e100
 
@@ -123,10 +125,13 @@ def check_length(name: str, array, n_rows: int, n_targets: int | None = None) ->
         )
 
 
-def check_target(y, estimator_name: str) -> np.ndarray:
+def check_target(y, estimator_name: str):
     """Y as finite numbers (n,) or (n, k)."""
     if y is None:
         raise ValueError(f"This {estimator_name} estimator requires y to be passed, but the target y is None.")
+    if isinstance(y, DeviceArray):
+        check_finite("y", y)
+        return y
     with naming("y"):
         if not (type(y) is np.ndarray and y.ndim == 1 and y.dtype == np.float64):
             y = check_array(

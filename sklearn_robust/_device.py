@@ -9,7 +9,7 @@ from sklearn_robust import _checks
 from sklearn_robust._rows import gpu
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.kernels import KernelRows
-from sklearn_robust._rows.on_device import DeviceMatrix, DeviceRows
+from sklearn_robust._rows.on_device import DeviceArray, DeviceRows, DeviceVector, LazyWeights
 
 DEVICES = ("cpu", "cuda", "auto")
 # Entries of X from which on "auto" takes them to a GPU: a guess, not measured.
@@ -25,7 +25,7 @@ def check_device(device) -> None:
 
 def placed(device: str, rows: Rows) -> Rows:
     """Rows where their passes will run."""
-    if isinstance(rows.X, DeviceMatrix):
+    if isinstance(rows.X, DeviceArray):
         return DeviceRows.of(rows)
     no_columns = isinstance(rows, KernelRows) or rows.design is not None
     if device == "cpu" or (device == "auto" and (no_columns or rows.X.size < _WORTH_A_COPY or gpu.missing())):
@@ -62,14 +62,34 @@ def on_cpu(name: str, values, device: str):
     return gpu.to_host(adopted(name, values, device)) if gpu.is_there(values) else values
 
 
-def matrix(name: str, X, device: str) -> DeviceMatrix:
+def array(name: str, values, device: str) -> DeviceArray:
+    """Numbers that lie on a GPU, where they lie: float32 and float64 row by row, others as a copy."""
+    found = adopted(name, values, device)
+    if found.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be an array of real numbers. Got dtype {found.dtype}.")
+    return DeviceArray(found if found.dtype in (np.float32, np.float64) else found.astype(np.float64))
+
+
+def matrix(name: str, X, device: str) -> DeviceArray:
     """X (n, p) that lies on a GPU."""
-    array = adopted(name, X, device)
-    if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(f"{name} must be an array of rows and columns. Got {name} of shape {array.shape}.")
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name} must be an array of real numbers. Got dtype {array.dtype}.")
-    return DeviceMatrix(array if array.dtype in (np.float32, np.float64) else array.astype(np.float64))
+    found = array(name, X, device)
+    if found.ndim != 2 or 0 in found.shape:
+        raise ValueError(f"{name} must be an array of rows and columns. Got {name} of shape {found.shape}.")
+    return found
+
+
+def column(name: str, values, device: str):
+    """A target (n,) that lies on a GPU, where it lies; several targets, copied from there; others as they are."""
+    if not gpu.is_there(values):
+        return values
+    found = array(name, values, device)
+    return DeviceArray(found.array.astype(np.float64, copy=False)) if found.ndim == 1 else found[:]
+
+
+def loss_weights(values, y, given):
+    """Weights of the loss (n,): as the kind of array that y was given as, if y stayed on a GPU."""
+    on_gpu = isinstance(values, DeviceVector | LazyWeights) and isinstance(y, DeviceArray)
+    return like(given, values.array) if on_gpu else np.asarray(values)
 
 
 def like(X, values):

@@ -10,23 +10,30 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from numba import boolean, float64, int64, types
+from numba import boolean, float32, float64, int64, types
 from scipy import sparse
 
 from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor, _device
 from sklearn_robust._rows import cpu, cuda, gpu
+from sklearn_robust._rows.ptx import MOST_BLOCKS
 
 HERE = Path(__file__).parent
 COMPILERS = {"numba-cuda": "numba_cuda", "cupy": "cupy", "nvidia-nvvm": "nvidia.cu13.nvvm"}
 LINE, LINES, PARTS = (types.Array(float64, ndim, "C") for ndim in (1, 2, 3))
 TERMS = types.Array(int64, 1, "C")
-SWEEP = (LINES, LINE, LINE, LINE, boolean, boolean, LINE, LINE, LINE, boolean, int64, LINE, LINES)
+SWEEP = (LINE, LINE, LINE, boolean, boolean, int64, boolean, LINE, boolean, LINE, LINES)
 KNOWN = (LINE, LINE, boolean, LINES, boolean, TERMS, LINES, PARTS)
-WANTS = ("RESIDUALS", "SCORE", "GRAM", "HESSIAN", "PLAIN_GRAM", "MEAT")
+WANTS = ("RESIDUALS", "SCORE", "HESSIAN", "PLAIN_GRAM", "MEAT")
+# Few columns, as many as one warp has room for, and most of them; and what loss may overflow.
 KERNELS = {
-    **{want: (lambda want=want: cuda.sweep_kernel(getattr(cpu, want)), SWEEP) for want in WANTS},
-    "known": (cuda.known_kernel, KNOWN),
-    "sum": (cuda.sum_kernel, (LINES, LINE)),
+    **{
+        f"{want}, {blocks}{', far' * far}": (want, blocks, far)
+        for want in WANTS
+        for blocks, far in ((1, False), (5, False), (MOST_BLOCKS, False), (1, True))
+    },
+    **{f"HESSIAN, {blocks}, float32": ("HESSIAN", blocks, False) for blocks in (2, 3, 4)},
+    "known": ("known", 0, False),
+    "known, far": ("known", 0, True),
 }
 
 
@@ -69,8 +76,13 @@ def test_kernels_compile_for_a_card(name, tmp_path, monkeypatch):
 
     # kernels that call functions ask for the card's kind
     monkeypatch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
-    kernel, signature = KERNELS[name]
-    ptx, _ = cuda.cuda.compile(kernel().py_func, signature, device=False, abi="numba", cc=(9, 0), output="ptx")
+    want, blocks, far = KERNELS[name]
+    X = types.Array(float32, 1, "C") if "float32" in name else LINE
+    kernel, signature = cuda.known_kernel(far), KNOWN
+    if want != "known":
+        kernel, signature = cuda.sweep_kernel(getattr(cpu, want), blocks, far), (X, *SWEEP)
+    options = {"launch_bounds": kernel.targetoptions.get("launch_bounds"), "device": False, "abi": "numba"}
+    ptx, _ = cuda.cuda.compile(kernel.py_func, signature, cc=(9, 0), output="ptx", **options)
     assert ".target sm_90" in ptx
     assert ".visible .entry" in ptx
     (tmp_path / "kernel.ptx").write_text(ptx)

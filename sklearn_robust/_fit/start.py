@@ -320,7 +320,7 @@ def _sample(rows: Rows, most: int, rng) -> tuple[np.ndarray, bool]:
 
 def _order(rows: Rows) -> np.ndarray:
     """The order of (y, X), with y in units of its noise."""
-    y = rows.y
+    y = np.asarray(rows.y)
     if rows.noise.size:
         y = (y - rows.frame.y_center) / rows.noise
     order = np.argsort(y, kind="stable")

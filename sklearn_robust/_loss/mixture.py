@@ -8,14 +8,7 @@ probability 1 / (1 + exp(t)).
 import math
 
 from sklearn_robust._loss.jit import jit, jit_exact
-from sklearn_robust._loss.terms import (
-    SERIES_ALPHA,
-    all_terms,
-    coef_terms,
-    integrals,
-    integrals_by_series,
-    shape_terms,
-)
+from sklearn_robust._loss.terms import all_terms, is_near, near_terms
 
 # The terms of a row, in their order. STRETCH is u CURVATURE, minus d pull / d log c. With a background, CLEAN is the
 # probability of being a clean row, and SHARED is CLEAN (1 - CLEAN), alone and times the slopes of a clean row's cost in
@@ -24,9 +17,6 @@ LOSS, WEIGHT, PULL, CURVATURE, PULL_ALPHA, SHAPE, SHAPE_SHAPE, STRETCH = range(8
 CLEAN, SHARED, SHARED_PULL, SHARED_SCALE, SHARED_SHAPE = range(8, 13)
 N_TERMS = 13
 
-# Where the formulas arranged for speed are accurate; the rest goes through ``all_terms``.
-LEAST_ALPHA = -100.0
-LARGEST_U = 1e12
 # Exponentials of less are none.
 LEAST_EXPONENT = -700.0
 
@@ -63,22 +53,20 @@ def mixed_terms(
 
 @jit
 def terms_of_row(u, alpha, learn_shape, tail, slope, curve, knee):
-    """The terms of a row one at a time, in their order; tail is -inf without a background."""
-    loss = weight = pull = curvature = pull_alpha = shape = shape_shape = 0.0
-    if alpha != 2.0 and LEAST_ALPHA <= alpha < 2.0 and abs(u) < LARGEST_U:
-        b = 2.0 - alpha
-        z = u * u
-        log1p_r = math.log1p(z / b)
-        weight = math.exp((0.5 * alpha - 1.0) * log1p_r)
-        t = 0.5 * alpha * log1p_r
-        g = (1.0 + z / b) * weight
-        e0, e1, e2 = integrals_by_series(t, g) if abs(alpha) < SERIES_ALPHA else integrals(t, g)
-        pull = u * weight
-        loss, curvature = coef_terms(z, log1p_r, weight, e0, alpha, b)
-        if learn_shape:
-            pull_alpha, shape, shape_shape = shape_terms(z, log1p_r, pull, g, e1, e2, alpha, b)
-    else:
-        loss, weight, pull, curvature, pull_alpha, shape, shape_shape = all_terms(u, alpha)
+    """The terms of a row within ``is_near``, one at a time, in their order; tail is -inf without a background."""
+    return _with_background(u, near_terms(u, alpha, learn_shape), tail, slope, curve, knee)
+
+
+@jit
+def terms_of_any_row(u, alpha, learn_shape, tail, slope, curve, knee):
+    """The same for any row."""
+    terms = near_terms(u, alpha, learn_shape) if is_near(u, alpha) else all_terms(u, alpha)
+    return _with_background(u, terms, tail, slope, curve, knee)
+
+
+@jit
+def _with_background(u, terms, tail, slope, curve, knee):
+    loss, weight, pull, curvature, pull_alpha, shape, shape_shape = terms
     stretch = u * curvature
     if tail == -math.inf:
         return (

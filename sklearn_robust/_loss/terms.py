@@ -19,15 +19,18 @@ from sklearn_robust._loss.rho import LARGE_ALPHA, log1p_ratio, log_weight, psi, 
 # Below this |alpha| the integrals E_k are summed as series in t, good while |t| < 2.
 SERIES_ALPHA = 0.05
 _SERIES_TERMS = 18
+# Beyond these r = z / b or an exponential may overflow, and alpha is infinite to every digit.
+LARGEST_U, LARGEST_EXPONENT, LARGEST_ALPHA = 1e140, 700.0, 1e20
 _LARGE_U = 1e150
 
 
 @jit_exact
 def integrals(t, g):
     """E_0, E_1, E_2 by the recurrence from g = exp(t): their errors grow as t falls, but slower than L^(k + 1)."""
-    e0 = (g - 1.0) / t if abs(t) > 1e-4 else 1.0 + t * (0.5 + t * (1.0 / 6.0 + t / 24.0))
-    e1 = (g - e0) / t if abs(t) > 1e-4 else 0.5 + t * (1.0 / 3.0 + t / 8.0)
-    e2 = (g - 2.0 * e1) / t if abs(t) > 1e-4 else 1.0 / 3.0 + t * (0.25 + 0.1 * t)
+    inverse = 1.0 / t
+    e0 = (g - 1.0) * inverse if abs(t) > 1e-4 else 1.0 + t * (0.5 + t * (1.0 / 6.0 + t * (1.0 / 24.0)))
+    e1 = (g - e0) * inverse if abs(t) > 1e-4 else 0.5 + t * (1.0 / 3.0 + t * 0.125)
+    e2 = (g - 2.0 * e1) * inverse if abs(t) > 1e-4 else 1.0 / 3.0 + t * (0.25 + 0.1 * t)
     return e0, e1, e2
 
 
@@ -36,7 +39,7 @@ def integrals_by_series(t, g):
     """E_0, E_1, E_2 by the series of E_2 and the recurrence downwards."""
     e2 = 1.0 / (_SERIES_TERMS + 3.0)
     for k in range(_SERIES_TERMS, 0, -1):
-        e2 = 1.0 / (k + 2.0) + t / k * e2
+        e2 = 1.0 / (k + 2.0) + t * (1.0 / k) * e2
     e1 = 0.5 * (g - t * e2)
     return g - t * e1, e1, e2
 
@@ -53,11 +56,41 @@ def shape_terms(z, log1p_r, pull, g, e1, e2, alpha, b):
     sign = math.copysign(1.0, alpha - 2.0)
     q = z / (b + z)
     d = log1p_r - q
-    log_slope = -sign * q / b
+    inv_b = sign / b
+    log_slope = -q * inv_b
     t_slope = 0.5 * (log1p_r + alpha * log_slope)
     slope = g * d - log1p_r * log1p_r * e1
-    curvature = g * (d * t_slope - sign * q * q / b) - log1p_r * (2.0 * log_slope * e1 + log1p_r * e2 * t_slope)
+    curvature = g * (d * t_slope - q * q * inv_b) - log1p_r * (2.0 * log_slope * e1 + log1p_r * e2 * t_slope)
     return 0.5 * pull * d, 0.5 * sign * slope, 0.5 * sign * curvature
+
+
+@jit
+def is_near(u, alpha):
+    """Whether ``near_terms`` knows the terms at u: no exponential overflows."""
+    if not abs(u) < LARGEST_U:
+        return False
+    alpha = min(alpha, LARGEST_ALPHA)
+    return alpha <= 2.0 or 0.5 * alpha * math.log1p(u * u / (alpha - 2.0)) <= LARGEST_EXPONENT
+
+
+@jit
+def near_terms(u, alpha, learn_shape):
+    """What ``all_terms`` gives, where that is far from overflow; the last three are 0 if the shape is not learned."""
+    if alpha == 2.0:
+        return 0.5 * u * u, 1.0, u, 1.0, 0.0, 0.0, 0.0
+    alpha = min(max(alpha, -LARGEST_ALPHA), LARGEST_ALPHA)
+    b = abs(alpha - 2.0)
+    z = u * u
+    r = z * (1.0 / b)
+    log1p_r = math.log1p(r)
+    w = math.exp((0.5 * alpha - 1.0) * log1p_r)
+    t, g, pull = 0.5 * alpha * log1p_r, (1.0 + r) * w, u * w
+    e0, e1, e2 = integrals_by_series(t, g) if abs(alpha) < SERIES_ALPHA else integrals(t, g)
+    loss, curvature = coef_terms(z, log1p_r, w, e0, alpha, b)
+    if not learn_shape:
+        return loss, w, pull, curvature, 0.0, 0.0, 0.0
+    pull_alpha, shape, shape_shape = shape_terms(z, log1p_r, pull, g, e1, e2, alpha, b)
+    return loss, w, pull, curvature, pull_alpha, shape, shape_shape
 
 
 @jit

@@ -1,13 +1,20 @@
 """The loops over rows as CUDA kernels. No other file imports numba.cuda.
 
-A block of threads takes one tile of rows after the other. It packs a tile into shared memory in working units, as
-``cpu`` packs its buffer; a thread a row then forms the residual and the terms of the loss, by the formulas of
-``_loss``; then each thread adds its own four by four entries of the gram, or of the score and the cross terms, which
-stay in registers. A block writes what it has summed, and a second kernel adds up the blocks in their order: no atomics,
-so that the same data give the same bits. X may be of float32 or float64; all sums are of float64.
+A block is one team of threads, of one warp, or of two where columns are many, and takes one tile of rows after the
+other: as many rows as threads. The team copies a tile into shared memory; a thread a row then brings it into working
+units, as ``cpu`` does, and forms the residual and the terms of the loss, by the formulas of ``_loss``; and all that is
+summed over rows beside a few scalars is the lower triangle of one product
+
+    sum_i  (g_i x_i, lines_i)' (x_i, aux_i)
+
+of blocks of eight columns, x a row in blocks, ``lines`` what the score, the cross terms and the row of the intercept
+are made of, ``aux`` one and what a pass for inference adds. Tensor cores multiply (m8n8k4 of float64: four rows at a
+time), a tile of the product stays in the registers of its warp. A block writes what it has summed, and the blocks are
+added in their order: no atomics, so that the same data give the same bits. X may be of float32 or float64; all sums
+are of float64.
 
 Kernels are compiled when first used. Where ``NUMBA_ENABLE_CUDASIM`` asks for Numba's simulator they run without a GPU,
-on arrays of NumPy, which wants ``cuda`` to be a global name.
+on arrays of NumPy, which wants ``cuda`` to be a global name; there each thread multiplies for itself.
 """
 
 import os
@@ -19,8 +26,11 @@ from numba import float64
 
 from sklearn_robust._loss import mixture
 from sklearn_robust._loss.jit import jit
-from sklearn_robust._loss.mixture import terms_of_row
-from sklearn_robust._rows.cpu import GRAM, HESSIAN, MEAT, PLAIN_GRAM, RESIDUALS, SCORE
+from sklearn_robust._loss.mixture import terms_of_any_row, terms_of_row
+from sklearn_robust._loss.terms import is_near
+from sklearn_robust._rows import ptx
+from sklearn_robust._rows.cpu import HESSIAN, MEAT, PLAIN_GRAM, RESIDUALS, SCORE
+from sklearn_robust._rows.ptx import APART, DEPTH, MOST_BLOCKS, SIDE
 from sklearn_robust._rows.sums import (
     CURVATURE,
     DIRTY,
@@ -51,17 +61,25 @@ def simulated() -> bool:
 
 cuda: Any = None  # numba.cuda, once ``load`` has imported it
 
-# Coefficients whose gram one block holds in registers, at most.
-MOST_COEFS = 65
-# Blocks of a grid, at most: four for each of the 132 multiprocessors of an H100, and the same on any card.
-BLOCKS = 528
-# Rows of a tile, at most, and the float64 numbers of shared memory that it may take. Threads of a block, at least, and
-# the multiple that they come in: few in the simulator, which pays for each.
-TILE, TILE_NUMBERS = 128, 6144
-THREADS, WARP = (4, 4) if simulated() else (128, 32)
-N_LINES = 1 + N_CROSS
-# Entries of ``point`` before the coefficients: centre of y and one over its scale, and the law.
-HEAD = 8
+# Threads of a warp, and of a block that reads known residuals.
+WARP, THREADS = 32, 4 if simulated() else 128
+# Blocks of columns that the registers of one warp have room for.
+_MOST_ALONE = 5
+KNOWN_RESIDENT, _RESIDENT = 4, {1: 16, 2: 16, 3: 12, 4: 12, 5: 8}
+# Bytes of shared memory of a multiprocessor (of compute capability 9.0), and of it for each block.
+_SHARED_BYTES, _RESERVED_BYTES = 227 * 1024, 1024
+MOST_COEFS = MOST_BLOCKS * SIDE + 1
+# Lines: that of the score, those of the cross terms, the row of the intercept in the gram; then those of what a pass
+# for inference adds to a row, whose sums are with ``aux``: one, what is added, 1. The last number is g.
+SCORE_LINE, CROSS_LINES, ONE_LINE, ADDED_LINES = 0, 1, 1 + N_CROSS, 2 + N_CROSS
+ONE, ADDED, UNIT, _G = 0, 1, 1 + N_CROSS, SIDE - 1
+_LINES_STRIDE = 2 * SIDE + 1  # odd, as the stride of x: threads that read down a column wait for no bank
+TILE = SIDE * SIDE
+# Entries of ``point`` before the columns: centre of y and one over its scale, the law (with one over c), the intercept,
+# and whether the gram is that of the weights. Then three for each column: its centre, one over its scale, its
+# coefficient. They are read where they are needed: registers are scarce.
+HEAD, OF_COLUMN = 10, 3
+_LAW, _INTERCEPT, _BY_WEIGHT = 2, 8, 9
 
 
 def load() -> None:
@@ -72,6 +90,46 @@ def load() -> None:
     from numba import cuda as module
 
     cuda = module
+
+
+def _intrinsic():
+    """Numba's decorator for functions that write their own machine code; None in the simulator."""
+    if simulated():
+        return None
+    from numba.cuda.extending import intrinsic
+
+    return intrinsic
+
+
+def tiles_of(want: int, blocks: int) -> list[tuple[int, int]]:
+    """The tiles (a, b) of the product, a >= b; the last a are the lines, the last b is ``aux``."""
+    first = {SCORE: blocks, RESIDUALS: blocks + 1}.get(want, 0)
+    return [(a, b) for a in range(first, blocks + 1) for b in range(a + 1)]
+
+
+def _parts(want: int, blocks: int) -> list[list[tuple[int, int]]]:
+    """The tiles of each warp of a team."""
+    tiles = tiles_of(want, blocks)
+    if want in (RESIDUALS, SCORE) or blocks <= _MOST_ALONE:
+        return [tiles]
+    middle = len(tiles) // 2
+    return [tiles[:middle], tiles[middle:]]
+
+
+def team(want: int, blocks: int) -> int:
+    """Threads of a block, and rows of a tile."""
+    return WARP * len(_parts(want, blocks))
+
+
+def resident(want: int, blocks: int) -> int:
+    """Blocks that a multiprocessor holds at once, which their registers and shared memory have room for."""
+    by_registers = 4 if blocks > _MOST_ALONE else _RESIDENT[blocks]
+    return min(by_registers, _SHARED_BYTES // (8 * shared_numbers(want, blocks) + _RESERVED_BYTES))
+
+
+def shared_numbers(want: int, blocks: int) -> int:
+    """Numbers of shared memory of a block: x twice, and lines."""
+    return team(want, blocks) * (2 * (SIDE * blocks + 1) + (0 if want == RESIDUALS else _LINES_STRIDE))
 
 
 @jit
@@ -116,184 +174,197 @@ def _add_for_inference(s, one, fitted, terms, sums, at, stride):
     sums[at + FITTED_SQUARES * stride] += weight * (fitted * fitted)
 
 
-@lru_cache(maxsize=6)
-def sweep_kernel(want: int):
-    """The kernel of a pass over X, compiled for what it is asked for (of ``cpu``).
+def _compiled(kernel, threads: int, blocks: int, far: bool):
+    """A kernel of which a multiprocessor holds so many blocks at once, or where rows are far no matter how many."""
+    return cuda.jit(kernel) if far or simulated() else cuda.jit(launch_bounds=(threads, blocks))(kernel)
 
-    ``point`` (8 + q,) is the centre of y, one over its scale, the law and theta. ``out`` takes residuals (n,), and
-    ``partials`` (blocks, 11 + 4 w + w²) what each block has summed: scalars, score and cross terms, and a gram of w
-    columns, q rounded up to a multiple of four, below the diagonal.
+
+@lru_cache(maxsize=32)
+def sweep_kernel(want: int, blocks: int, far: bool):
+    """The kernel of a pass over X, its entries row by row, for what it is asked for (of ``cpu``; HESSIAN for GRAM).
+
+    ``point`` (10 + 3 p,) has the numbers, in the order above.
+    ``out`` takes residuals (n,), and ``partials`` (blocks, 11 + 64 tiles) what each block has summed.
+    With ``far`` it knows rows whose loss may overflow; without, these make the first scalar NaN.
     """
-    has_gram = want not in (RESIDUALS, SCORE)
-    n_extra = N_CROSS if want == MEAT else 0
+    intrinsic = _intrinsic()
+    peek, poke = ptx.entries(intrinsic)
+    fetch, dispatch, await_all_but, landed, per_number = ptx.copies(intrinsic)
+    terms_of = terms_of_any_row if far else terms_of_row
+    parts, size, stride = _parts(want, blocks), team(want, blocks), SIDE * blocks + 1
+    buffer, several = size * stride, len(parts) > 1
+    first_products, other_products = (
+        ptx.products(intrinsic, cuda.jit(device=True), tiles, blocks, stride, (2 * buffer, _LINES_STRIDE, SIDE + _G))
+        for tiles in (parts[0], parts[-1])
+    )
+    n_first, n_other = len(parts[0]), len(parts[-1])
+    nothing = (0.0,) * (2 * max(n_first, n_other, 1))
 
-    def sweep(X, y, weights, noise, weighted, noisy, center, inv_scale, point, learn_shape, tile, out, partials):
-        n, p = X.shape
-        q = point.size - HEAD
-        intercept = q - p
-        n_blocks = (q + n_extra + 3) // 4
-        width = 4 * n_blocks
-        pitch = width + 1  # odd: threads of neighbouring rows read other banks
+    @cuda.jit(device=True)
+    def of_row(y, weights, noise, weighted, noisy, i):
+        if i >= y.size:
+            return 0.0, 0.0, 0.0
+        return y[i], weights[i] if weighted else 1.0, 1.0 / noise[i] if noisy else 1.0
+
+    @cuda.jit(device=True)
+    def fetch_rows(X, row, last, p, j, rows_step, shared, place):
+        """Send rows row, row + rows_step, ... before last, in columns j, j + 32, ..., to ``place`` and on."""
+        while j < p:
+            here, there = row * p + j, place + j
+            for _ in range(row, last, rows_step):
+                fetch(shared, there, X, here)
+                here += rows_step * p
+                there += rows_step * (stride * per_number(X))
+            j += WARP
+        dispatch()
+
+    def sweep(X, y, weights, noise, weighted, noisy, p, intercept, point, learn_shape, out, partials):
+        n = y.size
         shared = cuda.shared.array(0, float64)
-        lines_at = tile * pitch
-        g_at = lines_at + N_LINES * tile
-        sums_at = g_at + tile
+        scalars = cuda.local.array(N_SCALARS, float64)
+        for k in range(N_SCALARS):
+            scalars[k] = 0.0
         thread = cuda.threadIdx.x
-        n_threads = cuda.blockDim.x
-        n_grams = n_blocks * (n_blocks + 1) // 2 if has_gram else 0
-        n_products = n_grams + n_blocks
-        n_groups = n_threads // n_products
-        group = thread // n_products
-        product = thread - group * n_products
-        a = -1  # which four columns, or lines, times which
-        b = product - n_grams
-        if product < n_grams:
-            a = 0
-            while (a + 1) * (a + 2) // 2 <= product:
-                a += 1
-            b = product - a * (a + 1) // 2
-        a *= 4
-        b *= 4
-        t00 = t01 = t02 = t03 = t10 = t11 = t12 = t13 = 0.0
-        t20 = t21 = t22 = t23 = t30 = t31 = t32 = t33 = 0.0
-        for e in range(thread, sums_at + N_SCALARS * tile, n_threads):
+        lane, part = thread % WARP, thread // WARP if several else 0
+        sums = nothing
+        for e in range(thread, 2 * buffer + (0 if want == RESIDUALS else size * _LINES_STRIDE), size):
             shared[e] = 0.0
-        alpha, c, tail = point[2], point[3], point[4]
-        mixed = tail > -np.inf
-        rows_step = n_threads // p if p else 0
-        columns_step = n_threads - rows_step * p
-        for first in range(cuda.blockIdx.x * tile, n, cuda.gridDim.x * tile):
-            m = min(tile, n - first)
+        mine = 2 * buffer + thread * _LINES_STRIDE
+        # a warp fetches its own rows, so many at once, of which a thread has the ith and column j
+        rows_step = WARP // p if 0 < p < WARP else 1
+        i = lane // p if 0 < p < WARP else 0
+        j = lane - i * p if i < rows_step else p
+        i += WARP * part
+        place = i * (stride * per_number(X))
+        step = cuda.gridDim.x * size
+        begin, first = 0, cuda.blockIdx.x * size
+        cuda.syncthreads()
+        fetch_rows(X, first + i, min(first + WARP * (part + 1), n), p, j, rows_step, shared, place)
+        while first < n:
+            target, s, one = of_row(y, weights, noise, weighted, noisy, first + thread)
             cuda.syncthreads()
-            if p:
-                i = thread // p
-                j = thread - i * p
-                while i < m:
-                    shared[i * pitch + j + intercept] = (X[first + i, j] - center[j]) * inv_scale[j]
-                    i += rows_step
-                    j += columns_step
-                    if j >= p:
-                        j -= p
-                        i += 1
+            last = min(first + step + WARP * (part + 1), n)
+            at = place + (buffer - begin) * per_number(X)
+            fetch_rows(X, first + step + i, last, p, j, rows_step, shared, at)
+            await_all_but(1)
             cuda.syncthreads()
-            for i in range(thread, m, n_threads):
-                row = i * pitch
-                inv = 1.0 / noise[first + i] if noisy else 1.0
-                if intercept:
-                    shared[row] = inv
-                if noisy:
-                    for k in range(intercept, q):
-                        shared[row + k] *= inv
-                residual = (y[first + i] - point[0]) * point[1] * inv
-                fitted = 0.0
-                if want != PLAIN_GRAM:
-                    for k in range(q):
-                        fitted += point[HEAD + k] * shared[row + k]
-                    residual -= fitted
-                s = weights[first + i] if weighted else 1.0
-                if want == RESIDUALS:
-                    out[first + i] = residual
-                elif want == PLAIN_GRAM:
-                    shared[g_at + i] = s
+            own = begin + thread * stride
+            fitted = peek(point, _INTERCEPT) * one
+            for behind in range(p):  # backwards, since float32 lie where the first half of the numbers comes
+                k = p - 1 - behind
+                at = HEAD + OF_COLUMN * k
+                x = landed(shared, own * per_number(X) + k, X)
+                x = (x - peek(point, at)) * peek(point, at + 1) * one
+                poke(shared, own + k, x)
+                fitted += peek(point, at + 2) * x
+            residual = (target - peek(point, 0)) * peek(point, 1) * one - fitted
+            if want == RESIDUALS:
+                if first + thread < n:
+                    out[first + thread] = residual
+            else:
+                if not intercept:
+                    one = 0.0
+                if want == PLAIN_GRAM:
+                    g = s
                 else:
-                    u = residual / c
-                    terms = terms_of_row(u, alpha, learn_shape, tail, point[5], point[6], point[7])
+                    alpha, tail = peek(point, _LAW), peek(point, _LAW + 2)
+                    u = residual * peek(point, _LAW + 1)
+                    if not (far or is_near(u, alpha)):
+                        scalars[LOSS] = np.nan
+                    slope, curve, knee = peek(point, _LAW + 3), peek(point, _LAW + 4), peek(point, _LAW + 5)
+                    terms = terms_of(u, alpha, learn_shape, tail, slope, curve, knee)
+                    pull = s * terms[mixture.PULL]
+                    poke(shared, mine + SCORE_LINE, pull)
                     if want == MEAT:
-                        one = shared[row] if intercept else 0.0
-                        _add_for_inference(s, one, fitted, terms, shared, sums_at + i, tile)
-                        for k in range(q):
-                            shared[row + k] *= terms[mixture.PULL]
-                        shared[row + q] = u * terms[mixture.PULL] - terms[mixture.CLEAN]
-                        shared[row + q + 1] = -terms[mixture.SHAPE] if learn_shape else 0.0
-                        shared[row + q + 2] = 1.0 - terms[mixture.CLEAN]
-                        shared[lines_at + i] = s
-                        shared[g_at + i] = s
+                        _add_for_inference(s, one, fitted, terms, scalars, 0, 1)
+                        e0 = u * terms[mixture.PULL] - terms[mixture.CLEAN]
+                        e1 = -terms[mixture.SHAPE] if learn_shape else 0.0
+                        e2 = 1.0 - terms[mixture.CLEAN]
+                        g = pull * terms[mixture.PULL]
+                        poke(shared, mine + CROSS_LINES, pull * e0)
+                        poke(shared, mine + CROSS_LINES + 1, pull * e1)
+                        poke(shared, mine + CROSS_LINES + 2, pull * e2)
+                        poke(shared, mine + ADDED_LINES, s * e0)
+                        poke(shared, mine + ADDED_LINES + 1, s * e1)
+                        poke(shared, mine + ADDED_LINES + 2, s * e2)
+                        poke(shared, mine + SIDE + ADDED, e0)
+                        poke(shared, mine + SIDE + ADDED + 1, e1)
+                        poke(shared, mine + SIDE + ADDED + 2, e2)
+                        poke(shared, mine + SIDE + UNIT, 1.0)
                     else:
-                        _add_scalars(u, s, learn_shape, mixed, terms, shared, sums_at + i, tile)
-                        pull = s * terms[mixture.PULL]
-                        shared[lines_at + i] = pull
-                        if want == GRAM:
-                            shared[g_at + i] = s * terms[mixture.WEIGHT]
-                        elif want == HESSIAN:
-                            shared[g_at + i] = s * terms[mixture.CURVATURE]
-                            shared[lines_at + tile + i] = pull + s * terms[mixture.STRETCH]
-                            if learn_shape:
-                                shared[lines_at + 2 * tile + i] = -s * terms[mixture.PULL_ALPHA]
-                            if mixed:
-                                shared[lines_at + 3 * tile + i] = s * terms[mixture.SHARED_PULL]
-            cuda.syncthreads()
-            if want == RESIDUALS or group >= n_groups:
-                continue
-            for i in range(group, m, n_groups):
-                row = i * pitch
-                if a >= 0:
-                    g = shared[g_at + i]
-                    f0, f1 = g * shared[row + a], g * shared[row + a + 1]
-                    f2, f3 = g * shared[row + a + 2], g * shared[row + a + 3]
-                else:
-                    line = lines_at + i
-                    f0, f1 = shared[line], shared[line + tile]
-                    f2, f3 = shared[line + 2 * tile], shared[line + 3 * tile]
-                x0, x1, x2, x3 = shared[row + b], shared[row + b + 1], shared[row + b + 2], shared[row + b + 3]
-                t00, t01, t02, t03 = t00 + f0 * x0, t01 + f0 * x1, t02 + f0 * x2, t03 + f0 * x3
-                if want == SCORE:  # one line
-                    continue
-                t10, t11, t12, t13 = t10 + f1 * x0, t11 + f1 * x1, t12 + f1 * x2, t13 + f1 * x3
-                t20, t21, t22, t23 = t20 + f2 * x0, t21 + f2 * x1, t22 + f2 * x2, t23 + f2 * x3
-                t30, t31, t32, t33 = t30 + f3 * x0, t31 + f3 * x1, t32 + f3 * x2, t33 + f3 * x3
+                        _add_scalars(u, s, learn_shape, tail > -np.inf, terms, scalars, 0, 1)
+                        g = 0.0
+                        if want == HESSIAN:
+                            g = s * (
+                                terms[mixture.WEIGHT] if peek(point, _BY_WEIGHT) > 0.0 else terms[mixture.CURVATURE]
+                            )
+                            poke(shared, mine + CROSS_LINES, pull + s * terms[mixture.STRETCH])
+                            poke(shared, mine + CROSS_LINES + 1, -s * terms[mixture.PULL_ALPHA] if learn_shape else 0.0)
+                            poke(shared, mine + CROSS_LINES + 2, s * terms[mixture.SHARED_PULL])
+                poke(shared, mine + ONE_LINE, g * one)
+                poke(shared, mine + SIDE + ONE, one)
+                poke(shared, mine + SIDE + _G, g)
+                cuda.syncthreads()
+                for group in range(0, size, APART * DEPTH):
+                    for row in range(group, group + APART):
+                        if several and part > 0:
+                            sums = other_products(shared, begin, row, lane, sums)
+                        else:
+                            sums = first_products(shared, begin, row, lane, sums)
+            begin = buffer - begin
+            first += step
         if want == RESIDUALS:
             return
         cuda.syncthreads()
+        for k in range(N_SCALARS):
+            shared[k * size + thread] = scalars[k]
+        cuda.syncthreads()
         block = cuda.blockIdx.x
-        for k in range(thread, N_SCALARS, n_threads):
+        for k in range(thread, N_SCALARS, size):
             total = 0.0
-            for i in range(tile):
-                total += shared[sums_at + k * tile + i]
+            for i in range(size):
+                total += shared[k * size + i]
             partials[block, k] = total
-        cuda.syncthreads()
-        at = thread * 16
-        shared[at], shared[at + 1], shared[at + 2], shared[at + 3] = t00, t01, t02, t03
-        shared[at + 4], shared[at + 5], shared[at + 6], shared[at + 7] = t10, t11, t12, t13
-        shared[at + 8], shared[at + 9], shared[at + 10], shared[at + 11] = t20, t21, t22, t23
-        shared[at + 12], shared[at + 13], shared[at + 14], shared[at + 15] = t30, t31, t32, t33
-        cuda.syncthreads()
-        if group == 0:
-            begin = N_SCALARS + b
-            if a >= 0:
-                begin += (N_LINES + a) * width
-            for k in range(16):
-                total = 0.0
-                for other in range(n_groups):
-                    total += shared[(other * n_products + product) * 16 + k]
-                partials[block, begin + k // 4 * width + k % 4] = total
+        begin, own_tiles = N_SCALARS + 2 * lane, n_first
+        if several and part > 0:
+            begin, own_tiles = begin + TILE * n_first, n_other
+        for k in range(own_tiles):
+            partials[block, begin + TILE * k] = sums[2 * k]
+            partials[block, begin + TILE * k + 1] = sums[2 * k + 1]
 
-    return cuda.jit(sweep)
+    return _compiled(sweep, size, resident(want, blocks), far)
 
 
 @cache
-def known_kernel():
+def known_kernel(far: bool):
     """The kernel of a pass over known residuals (n,), which X takes no part in.
 
     ``partials`` (blocks, k, 11) takes the scalars at each of the laws (k, 6), and ``out`` (., n) the terms ``kept`` at
     the last of them.
     """
+    terms_of = terms_of_any_row if far else terms_of_row
 
     def known(residuals, weights, weighted, laws, learn_shape, kept, out, partials):
         shared = cuda.shared.array(0, float64)
+        scalars = cuda.local.array(N_SCALARS, float64)
         thread, n_threads = cuda.threadIdx.x, cuda.blockDim.x
         for k in range(laws.shape[0]):
             alpha, c, tail = laws[k, 0], laws[k, 1], laws[k, 2]
             for j in range(N_SCALARS):
-                shared[j * n_threads + thread] = 0.0
+                scalars[j] = 0.0
             for i in range(cuda.grid(1), residuals.size, cuda.gridsize(1)):
                 u = residuals[i] / c
                 s = weights[i] if weighted else 1.0
                 with_shape = learn_shape and alpha != 2.0
-                terms = terms_of_row(u, alpha, with_shape, tail, laws[k, 3], laws[k, 4], laws[k, 5])
-                _add_scalars(u, s, with_shape, tail > -np.inf, terms, shared, thread, n_threads)
+                if not (far or is_near(u, alpha)):
+                    scalars[LOSS] = np.nan
+                terms = terms_of(u, alpha, with_shape, tail, laws[k, 3], laws[k, 4], laws[k, 5])
+                _add_scalars(u, s, with_shape, tail > -np.inf, terms, scalars, 0, 1)
                 if k == laws.shape[0] - 1:
                     for j in range(kept.size):
                         out[j, i] = terms[kept[j]]
+            for j in range(N_SCALARS):
+                shared[j * n_threads + thread] = scalars[j]
             cuda.syncthreads()
             for j in range(thread, N_SCALARS, n_threads):
                 total = 0.0
@@ -302,18 +373,4 @@ def known_kernel():
                 partials[cuda.blockIdx.x, k, j] = total
             cuda.syncthreads()
 
-    return cuda.jit(known)
-
-
-@cache
-def sum_kernel():
-    """The kernel that adds up what blocks have summed, (blocks, m), in their order."""
-
-    def add(partials, sums):
-        for e in range(cuda.grid(1), sums.size, cuda.gridsize(1)):
-            total = 0.0
-            for block in range(partials.shape[0]):
-                total += partials[block, e]
-            sums[e] = total
-
-    return cuda.jit(add)
+    return _compiled(known, THREADS, KNOWN_RESIDENT, far)

@@ -3,14 +3,16 @@
 Linear algebra beside the kernels goes through ``xp``, the array namespace: CuPy, or NumPy in Numba's simulator.
 """
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from sklearn_robust._rows import cuda
-from sklearn_robust._rows.cpu import MEAT, RESIDUALS, SCORE
+from sklearn_robust._rows.cpu import GRAM, HESSIAN, MEAT
+from sklearn_robust._rows.ptx import SIDE
 from sklearn_robust._rows.sums import N_CROSS, N_SCALARS
 
 xp: Any = None  # once ``load`` has found it
@@ -86,6 +88,11 @@ def to_device(values):
     return out
 
 
+def for_kernels(values):
+    """An array on the device as the one that kernels ask for, which takes a while to make."""
+    return values if xp is np else cuda.cuda.as_cuda_array(values, sync=False)
+
+
 def is_there(values) -> bool:
     """Whether an array of another library lies on a GPU."""
     if isinstance(values, np.ndarray):
@@ -106,57 +113,72 @@ def to_host(values) -> np.ndarray:
     return np.asarray(values) if xp is np else xp.asnumpy(values)
 
 
-def _grid(n_rows: int, tile: int) -> int:
-    return max(min(-(-n_rows // tile), cuda.BLOCKS), 1)
+@cache
+def _multiprocessors() -> int:
+    return 2 if xp is np else int(xp.cuda.Device().attributes["MultiProcessorCount"])
 
 
-def _added(partials) -> np.ndarray:
-    """What blocks have summed (blocks, m), added up (m,), on the CPU."""
-    sums = xp.empty(partials.shape[1])
-    cuda.sum_kernel()[-(-sums.size // cuda.THREADS), cuda.THREADS](partials, sums)
-    return to_host(sums)
+def _launched(kernel_of: Callable, grid: int, threads: int, numbers: int, arguments, shape: tuple[int, ...]):
+    """What the blocks of a kernel have summed, of ``shape`` (k, ...), on the CPU; the last axis begins with scalars.
+
+    Blocks have so many ``numbers`` of shared memory. Once more, with what knows them, where the loss of some rows may
+    overflow.
+    """
+    partials = xp.empty((grid, *shape))
+    given = [for_kernels(each) if isinstance(each, xp.ndarray) else each for each in (*arguments, partials)]
+    for far in (False, True):
+        kernel_of(far)[grid, threads, 0, 8 * numbers](*given)
+        sums = to_host(partials.sum(axis=0))
+        if not np.isnan(sums[..., :1]).any():
+            break
+    return sums
 
 
-def sweep(X, y, weights, noise, weighted, noisy, center, inv_scale, point, learn_shape, want, out):
-    """One pass over X (n, p): scalars (11,), lines (4, w) and gram (w, w) on the CPU; residuals go to ``out``."""
-    q = len(point) - cuda.HEAD
-    n_blocks = -(-(q + (N_CROSS if want == MEAT else 0)) // 4)
-    n_products = n_blocks + (0 if want in (RESIDUALS, SCORE) else n_blocks * (n_blocks + 1) // 2)
-    width, per_row = 4 * n_blocks, 4 * n_blocks + 1 + cuda.N_LINES + 1 + N_SCALARS
-    tile = min(cuda.TILE, cuda.TILE_NUMBERS // per_row // cuda.WARP * cuda.WARP)
-    threads = max(cuda.THREADS, -(-n_products // cuda.WARP) * cuda.WARP)
-    grid, n_bytes = _grid(len(X), tile), 8 * max(tile * per_row, 16 * threads)
-    n_gram = width * width if n_products > n_blocks else 0
-    partials = xp.zeros((grid, N_SCALARS + cuda.N_LINES * width + n_gram) if want != RESIDUALS else (1, 1))
-    cuda.sweep_kernel(want)[grid, threads, 0, n_bytes](
-        X,
-        y,
-        weights,
-        noise,
-        weighted,
-        noisy,
-        center,
-        inv_scale,
-        to_device(point),
-        learn_shape,
-        tile,
-        to_device(out),
-        partials,
-    )
-    if want == RESIDUALS:
-        return None
-    sums = _added(partials)
-    scalars, lines, gram = np.split(sums, [N_SCALARS, N_SCALARS + cuda.N_LINES * width])
-    gram = np.tril(gram.reshape(width, width)) if n_gram else np.zeros((0, 0))
-    return scalars, lines.reshape(cuda.N_LINES, width), gram + np.tril(gram, -1).T
+def sweep(X, y, weights, noise, weighted, noisy, n, columns, head, theta, learn_shape, want, out):
+    """One pass over the entries of X (n, p): scalars (11,), score (w,), cross terms (3, w), gram (w, w), on the CPU.
+
+    ``head`` (8,) is the centre of y, one over its scale and the law; ``columns`` (2, p) are centres and one over the
+    scales of the columns, theta (q,) begins with the intercept if there is one. w is q, or for inference q + 3.
+    Residuals go to ``out``.
+    """
+    q, p = len(theta), columns.shape[1]
+    intercept = q > p
+    blocks, by_weight = max(-(-p // SIDE), 1), want == GRAM
+    want = HESSIAN if by_weight else want
+    size, tiles = cuda.team(want, blocks), cuda.tiles_of(want, blocks)
+    head = [*head[:3], 1.0 / head[3], *head[4:], theta[0] if intercept else 0.0, float(by_weight)]
+    point = np.concatenate((head, np.vstack((*columns, theta[q - p :])).T.ravel()))
+    grid = max(min(-(-n // size), _multiprocessors() * cuda.resident(want, blocks)), 1)
+    sums = _launched(
+        partial(cuda.sweep_kernel, want, blocks), grid, size, cuda.shared_numbers(want, blocks),
+        (X, y, weights, noise, weighted, noisy, p, intercept, to_device(point), learn_shape, out),
+        (N_SCALARS + cuda.TILE * len(tiles) if tiles else 0,),
+    )  # fmt: skip
+    product = np.zeros((SIDE * (blocks + 1), SIDE * (blocks + 1)))
+    for (a, b), tile in zip(tiles, sums[N_SCALARS:].reshape(-1, SIDE, SIDE), strict=True):
+        product[SIDE * a : SIDE * (a + 1), SIDE * b : SIDE * (b + 1)] = tile
+    lines, added = product[-SIDE:, :p], product[-SIDE:, -SIDE:]
+    lines = np.hstack((added[:, [cuda.ONE] * intercept], lines))
+    score, cross, gram = lines[cuda.SCORE_LINE], lines[cuda.CROSS_LINES : cuda.ONE_LINE], np.zeros((q, q))
+    gram[q - p :, q - p :] = np.tril(product[:p, :p])
+    if intercept:
+        gram[:, 0] = lines[cuda.ONE_LINE]
+    if want == MEAT:
+        rest = added[cuda.ADDED_LINES :]
+        score = np.append(score, rest[:, cuda.UNIT])
+        gram = np.block([[gram, np.zeros((q, N_CROSS))], [cross, rest[:, cuda.ADDED : cuda.UNIT]]])
+        cross = np.zeros((N_CROSS, q + N_CROSS))
+    if by_weight:
+        cross = np.zeros_like(cross)
+    return sums[:N_SCALARS], score, cross, np.tril(gram) + np.tril(gram, -1).T
 
 
 def known(residuals, weights, weighted, laws, learn_shape, kept=_NO_TERMS, out=_NO_OUT) -> np.ndarray:
     """The scalars (k, 11) of known residuals (n,) at k laws, on the CPU; terms ``kept`` go to ``out``."""
     laws = np.array(laws, dtype=float)
-    grid = _grid(len(residuals), cuda.TILE)
-    partials = xp.empty((grid, len(laws), N_SCALARS))
-    cuda.known_kernel()[grid, cuda.THREADS, 0, 8 * N_SCALARS * cuda.THREADS](
-        residuals, weights, weighted, to_device(laws), learn_shape, to_device(kept), to_device(out), partials
-    )
-    return _added(partials.reshape(grid, -1)).reshape(len(laws), N_SCALARS)
+    grid = max(min(-(-len(residuals) // cuda.THREADS), _multiprocessors() * cuda.KNOWN_RESIDENT), 1)
+    return _launched(
+        cuda.known_kernel, grid, cuda.THREADS, N_SCALARS * cuda.THREADS,
+        (residuals, weights, weighted, to_device(laws), learn_shape, to_device(kept), to_device(out)),
+        (len(laws), N_SCALARS),
+    )  # fmt: skip

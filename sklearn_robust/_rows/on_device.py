@@ -1,6 +1,6 @@
 """Rows on a GPU: X, y, weights and noise scales are there, and a pass brings back sums, p² numbers and a few scalars.
 
-What begins a fit, a few thousand rows, is taken to the CPU. Of y, weights and noise scales the CPU has a copy as well.
+What begins a fit, a few thousand rows, is taken to the CPU. What came from there, but for X, the CPU has as well.
 Residuals stay where they are until somebody on the CPU looks at them, as whoever wants a robust scale of all rows does;
 so do the weights of the loss, which are not even made before.
 """
@@ -17,7 +17,7 @@ from sklearn_robust._rows import cpu, gpu
 from sklearn_robust._rows.blocks import RowLaw, Rows
 from sklearn_robust._rows.cuda import MOST_COEFS
 from sklearn_robust._rows.frame import NONE
-from sklearn_robust._rows.sums import N_CROSS, Sums
+from sklearn_robust._rows.sums import Sums
 
 # Entries of X that are taken to the CPU when so many rows or fewer are asked for.
 _FEW_ENTRIES = 2**21
@@ -26,23 +26,25 @@ _CHUNK_ENTRIES = 2**22
 _ONE = np.ones(1)
 
 
-class DeviceMatrix:
-    """X (n, p) on the device, float32 or float64; an index into it gives a copy on the CPU, in float64.
+class DeviceArray:
+    """X (n, p) of float32 or float64, or y (n,), on the device, row by row.
 
-    But for a mask of rows (n,), which gives these rows on the device.
+    An index into it gives a copy on the CPU, in float64; but a mask of rows (n,) gives these rows on the device.
     """
 
-    ndim = 2
-
     def __init__(self, array):
-        self.array = array
-        self.shape = array.shape
-        self.size = array.shape[0] * array.shape[1]
+        self.array = gpu.xp.ascontiguousarray(array)
+        self.shape, self.ndim, self.size = array.shape, array.ndim, array.size
 
     @classmethod
-    def of(cls, X: np.ndarray) -> "DeviceMatrix":
+    def of(cls, values: np.ndarray) -> "DeviceArray":
         """A copy of an array on the CPU."""
-        return cls(gpu.to_device(X))
+        return cls(gpu.to_device(values))
+
+    @cached_property
+    def entries(self):
+        """All entries, as kernels take them."""
+        return gpu.for_kernels(self.array.reshape(-1))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -64,13 +66,21 @@ class DeviceMatrix:
         """The sum of all, or of rows or columns, on the CPU."""
         return gpu.to_host(self.array.sum(axis=axis))
 
-    def take(self, index: np.ndarray) -> "DeviceMatrix":
+    def min(self) -> np.ndarray:
+        """The smallest entry, on the CPU."""
+        return gpu.to_host(self.array.min())
+
+    def max(self) -> np.ndarray:
+        """The largest entry, on the CPU."""
+        return gpu.to_host(self.array.max())
+
+    def take(self, index: np.ndarray) -> "DeviceArray":
         """Some of the rows, on the device."""
-        return DeviceMatrix(self.array[gpu.to_device(index)])
+        return DeviceArray(self.array[gpu.to_device(index)])
 
 
 class DeviceVector:
-    """Residuals (n,) on the device, copied to the CPU when they are looked at."""
+    """Residuals or weights (n,) on the device, copied to the CPU when they are looked at."""
 
     def __init__(self, array):
         self.array = array
@@ -98,8 +108,13 @@ class LazyWeights:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def array(self):
+        """On the device."""
+        return self._rows.loss_weights(self._theta, self._law).array
+
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return np.asarray(self._rows.loss_weights(self._theta, self._law), dtype=dtype)
+        return np.asarray(gpu.to_host(self.array), dtype=dtype)
 
 
 class _WideDesign:
@@ -144,31 +159,38 @@ class _There:
     center: Any
     inv_scale: Any
 
+    @cached_property
+    def for_kernels(self) -> tuple[Any, Any, Any]:
+        """y, weights and noise scales, as kernels take them."""
+        return tuple(gpu.for_kernels(values) for values in (self.y, self.weights, self.noise))
+
 
 @dataclass(frozen=True)
 class DeviceRows(Rows):
-    """Rows whose X is a ``DeviceMatrix``; ``held`` is the same on the CPU, where it came from there."""
+    """Rows whose X is a ``DeviceArray``, and y perhaps; ``held`` is X on the CPU, where it came from there."""
 
     held: np.ndarray | None = None
 
     @classmethod
     def of(cls, rows: Rows) -> "DeviceRows":
         """Rows in memory as a copy on the device, or those whose X is there."""
-        if isinstance(rows.X, DeviceMatrix):
+        if isinstance(rows.X, DeviceArray):
             return cls(rows.X, rows.y, rows.weights, rows.noise, rows.frame)
-        return cls(DeviceMatrix.of(rows.X), rows.y, rows.weights, rows.noise, rows.frame, rows.X)
+        return cls(DeviceArray.of(rows.X), rows.y, rows.weights, rows.noise, rows.frame, rows.X)
 
     @cached_property
     def there(self) -> _There:
         """What kernels read beside X."""
-        numbers = (self.y, *(values if values.size else _ONE for values in (self.weights, self.noise)))
+        numbers = (values if values.size else _ONE for values in (self.weights, self.noise))
         frame = (values if values.size else _ONE for values in (self.frame.center, 1.0 / self.frame.scale))
-        return _There(*(gpu.to_device(values) for values in (*numbers, *frame)))
+        y = self.y.array if isinstance(self.y, DeviceArray) else gpu.to_device(self.y)
+        return _There(y, *(gpu.to_device(values) for values in (*numbers, *frame)))
 
     @property
     def host(self) -> Rows:
         """The same rows on the CPU."""
-        return Rows(self.X[:] if self.held is None else self.held, self.y, self.weights, self.noise, self.frame)
+        X = self.X[:] if self.held is None else self.held
+        return Rows(X, np.asarray(self.y), self.weights, self.noise, self.frame)
 
     def take(self, index) -> Rows:
         """Some of the rows, in the same frame: on the CPU if they are few."""
@@ -179,7 +201,8 @@ class DeviceRows(Rows):
         noise = self.noise[index] if self.noise.size else self.noise
         if few:
             return Rows(self.X[index], self.y[index], weights, noise, self.frame)
-        return DeviceRows(self.X.take(index), self.y[index], weights, noise, self.frame)
+        y = self.y.take(index) if isinstance(self.y, DeviceArray) else self.y[index]
+        return DeviceRows(self.X.take(index), y, weights, noise, self.frame)
 
     def columns(self) -> Iterator[np.ndarray]:
         """The columns of X (n,) in turn, as they were given."""
@@ -187,7 +210,8 @@ class DeviceRows(Rows):
 
     def dense(self, index) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The design, y and sample weights in working units, on the CPU."""
-        return self.host.dense(index)
+        rows = self.take(index)
+        return (rows.host if isinstance(rows, DeviceRows) else rows).dense(np.arange(len(index)))
 
     @property
     def _wide(self) -> _WideDesign | None:
@@ -196,10 +220,10 @@ class DeviceRows(Rows):
     def _launch(self, theta, law: RowLaw, want: int, learn_shape: bool, out=_ONE):
         """One pass over X: what the blocks have summed, added up."""
         frame, there = self.frame, self.there
-        point = np.concatenate(([frame.y_center, 1.0 / frame.y_scale], law, theta))
+        columns, head = np.vstack((frame.center, 1.0 / frame.scale)), [frame.y_center, 1.0 / frame.y_scale, *law]
         return gpu.sweep(
-            self.X.array, there.y, there.weights, there.noise, bool(self.weights.size), bool(self.noise.size),
-            there.center, there.inv_scale, point, learn_shape and law.alpha != 2.0, want, out,
+            self.X.entries, *there.for_kernels, bool(self.weights.size), bool(self.noise.size),
+            len(self), columns, head, theta, learn_shape and law.alpha != 2.0, want, gpu.to_device(out),
         )  # fmt: skip
 
     def sweep(self, theta, law: RowLaw, want: int, learn_shape: bool = False) -> tuple[Sums, Any]:
@@ -209,10 +233,7 @@ class DeviceRows(Rows):
             if want == cpu.MEAT:
                 return self.host.sweep(theta, law, want, learn_shape)[0], weights
             return self._sweep_by_terms(self._wide, self.residuals(theta).array, law, want, learn_shape)[0], weights
-        scalars, lines, gram = self._launch(theta, law, want, learn_shape)
-        width = len(theta) + (N_CROSS if want == cpu.MEAT else 0)
-        gram = gram[:width, :width]
-        return Sums(scalars, lines[0, :width], lines[1:, :width], gram), weights
+        return Sums(*self._launch(theta, law, want, learn_shape)), weights
 
     def residuals(self, theta) -> DeviceVector:  # type: ignore[override]
         """Residuals (n,), in working units, divided by the noise scales: on the device."""
@@ -229,7 +250,7 @@ class DeviceRows(Rows):
         if self._wide is not None:
             weights, noise = self._row_numbers()
             return self._wide.gram(weights / noise**2)
-        return self._launch(np.zeros(q), RowLaw(2.0, 1.0), cpu.PLAIN_GRAM, False)[-1][:q, :q]
+        return self._launch(np.zeros(q), RowLaw(2.0, 1.0), cpu.PLAIN_GRAM, False)[-1]
 
     def _row_numbers(self):
         """Sample weights and noise scales on the device, ones where none were given."""
@@ -240,17 +261,17 @@ class DeviceRows(Rows):
         """Scalars (11,), and the terms ``kept`` (., n), on the device."""
         there = self.there
         terms = gpu.xp.empty((len(kept), len(self)))
-        scalars = gpu.known(residuals, there.weights, bool(self.weights.size), [law], learn_shape, kept, terms)
+        scalars = gpu.known(residuals, there.for_kernels[1], bool(self.weights.size), [law], learn_shape, kept, terms)
         return scalars[0], terms
 
     def residual_sums(self, residuals, laws: list[RowLaw], learn_shape: bool) -> np.ndarray:
         """The scalars (k, 11) of known residuals (n,) at k laws: X is not read."""
         residuals = gpu.to_device(residuals.array if isinstance(residuals, DeviceVector) else residuals)
-        return gpu.known(residuals, self.there.weights, bool(self.weights.size), laws, learn_shape)
+        return gpu.known(residuals, self.there.for_kernels[1], bool(self.weights.size), laws, learn_shape)
 
-    def loss_weights(self, theta, law: RowLaw) -> np.ndarray:
+    def loss_weights(self, theta, law: RowLaw) -> DeviceVector:  # type: ignore[override]
         """The weight of the loss at each row (n,)."""
-        return gpu.to_host(self._terms_at(self.residuals(theta).array, law, False, np.array([mixture.WEIGHT]))[1][0])
+        return DeviceVector(self._terms_at(self.residuals(theta).array, law, False, np.array([mixture.WEIGHT]))[1][0])
 
     def m_scale(self, theta, n_coefs: float) -> float:
         """The M-scale of the residuals."""

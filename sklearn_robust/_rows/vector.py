@@ -16,6 +16,9 @@ from sklearn_robust._loss import mixture
 from sklearn_robust._loss.jit import jit_exact
 from sklearn_robust._loss.mixture import LEAST_EXPONENT, mixed_terms
 from sklearn_robust._loss.terms import (
+    LARGEST_ALPHA,
+    LARGEST_EXPONENT,
+    LARGEST_U,
     SERIES_ALPHA,
     coef_terms,
     integrals,
@@ -36,9 +39,6 @@ LINE = BLOCK + 8
 _LOG, _BITS, _R, U = range(mixture.N_TERMS * LINE, (mixture.N_TERMS + 4) * LINE, LINE)
 N_LINES = mixture.N_TERMS + 4
 
-# Beyond these r = z / b may overflow, and alpha is infinite to every digit.
-_LARGEST_U, _LARGEST_ALPHA = 1e140, 1e20
-
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
 _INV_LN2 = 1.4426950408889634
@@ -47,7 +47,6 @@ _INT_TO_FLOAT = 4503599627370496.0  # 2**52
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 _INT_TO_FLOAT_BITS = 0x4330000000000000
 _EXPONENT = 52
-_LARGEST_EXPONENT = 700.0
 
 
 @jit_exact
@@ -96,15 +95,15 @@ def _exp(steps, scratch, bits):
 @jit_exact
 def _log_and_weight(alpha, steps, scratch, bits):
     """Write log(1 + r), and the weight to the line r, at the line u, alpha other than 2; False out of reach."""
-    alpha = min(max(alpha, -_LARGEST_ALPHA), _LARGEST_ALPHA)
+    alpha = min(max(alpha, -LARGEST_ALPHA), LARGEST_ALPHA)
     inv_b = 1.0 / abs(alpha - 2.0)
     power = 0.5 * alpha - 1.0
     largest = 0.0
     for i in range(STEP * steps):
         largest = max(largest, abs(scratch[U + i]))
-    if not largest < _LARGEST_U:
+    if not largest < LARGEST_U:
         return False
-    if alpha > 2.0 and 0.5 * alpha * np.log1p(largest * largest * inv_b) > _LARGEST_EXPONENT:
+    if alpha > 2.0 and 0.5 * alpha * np.log1p(largest * largest * inv_b) > LARGEST_EXPONENT:
         return False
     for i in range(STEP * steps):
         u = scratch[U + i]
@@ -145,7 +144,7 @@ def fill_terms(alpha, learn_shape, steps, scratch, bits):
         return True
     if not _log_and_weight(alpha, steps, scratch, bits):
         return False
-    alpha = min(max(alpha, -_LARGEST_ALPHA), _LARGEST_ALPHA)
+    alpha = min(max(alpha, -LARGEST_ALPHA), LARGEST_ALPHA)
     b = abs(alpha - 2.0)
     # loops of their own for what is or is not wanted: a loop is compiled once for every answer to a question in it
     if abs(alpha) < SERIES_ALPHA:
