@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from sklearn_robust._rows.kernels import KernelRows
 from sklearn_robust._rows.on_device import DeviceArray, DeviceRows, DeviceVector, LazyWeights
 
 DEVICES = ("cpu", "cuda", "auto")
-# Entries of X from which on "auto" takes them to a GPU: a guess, not measured.
-_WORTH_A_COPY = 2**24
+# Entries of X, or of the matrix of an exact kernel, from which on "auto" takes them to a GPU: a guess, not measured.
+_WORTH_A_COPY, _WORTH_FACTORING = 2**24, 2**22
 
 
 def check_device(device) -> None:
@@ -27,15 +28,15 @@ def placed(device: str, rows: Rows) -> Rows:
     """Rows where their passes will run."""
     if isinstance(rows.X, DeviceArray):
         return DeviceRows.of(rows)
-    no_columns = isinstance(rows, KernelRows) or rows.design is not None
-    if device == "cpu" or (device == "auto" and (no_columns or rows.X.size < _WORTH_A_COPY or gpu.missing())):
+    is_kernel = isinstance(rows, KernelRows)
+    size = rows.X.shape[0] * rows.X.shape[1]
+    worth = _WORTH_FACTORING if is_kernel else _WORTH_A_COPY
+    if device == "cpu" or (device == "auto" and (rows.design is not None or size < worth or gpu.missing())):
         return rows
-    if no_columns:
-        what = "an exact kernel, or ridge with more columns than rows" if rows.design is None else "sparse X"
-        remedy = "; for a kernel set n_components" if rows.design is None else ""
-        raise ValueError(f"device='cuda' must come with dense columns. Got {what}; device='cpu' takes it{remedy}.")
+    if rows.design is not None:
+        raise ValueError("device='cuda' must come with dense X. Got sparse X; device='cpu' takes it.")
     gpu.load()
-    return DeviceRows.of(rows)
+    return replace(rows, X=rows.X.moved(gpu)) if is_kernel else DeviceRows.of(rows)
 
 
 def adopted(name: str, values, device: str):

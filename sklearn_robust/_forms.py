@@ -15,6 +15,7 @@ from sklearn_robust._rows import kernels
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.kernels import Kernel, KernelRows, Landmarks, double_centred, draw_landmarks
+from sklearn_robust._rows.square import Square
 
 # Attributes that one form has and another has not, and those of them that several targets share.
 OF_FORMS = ("coef_", "dual_coef_", "X_fit_", "components_", "component_indices_")
@@ -211,7 +212,7 @@ class Exact:
         frame = Frame.of(np.empty((len(y), 0)), y, weights, fit_intercept, noise)
         largest = float(np.abs(K.diagonal()).max())
         K = double_centred(K) if fit_intercept else K
-        return KernelRows(K, y, weights, noise / frame.noise_unit, frame, largest)
+        return KernelRows(Square(K), y, weights, noise / frame.noise_unit, frame, largest)
 
     def attributes(self, frame: Frame, theta) -> dict:
         """Fitted attributes."""

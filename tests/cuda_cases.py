@@ -209,6 +209,16 @@ FITS = {
     "lying there": lambda: lying_there(A(contamination=0.0)),
     "lying there, float32": lambda: lying_there(G(), np.float32),
     "lying there, zero weights": lambda: lying_there(G(), zero_weights=True),
+    "exact kernel": lambda: fits(A(kernel="rbf", l2_regularization=0.1), inferred=False),
+    "exact kernel, outliers": lambda: fits(A(kernel="rbf"), outliers=8, inferred=False),
+    "exact kernel, newton": lambda: fits(
+        G(kernel="rbf", alpha=0.0, solver="newton", l2_regularization=1.0), inferred=False
+    ),
+    "exact kernel, irls": lambda: fits(
+        G(kernel="laplacian", solver="irls", l2_regularization=1.0), weighted=True, noisy=True, inferred=False
+    ),
+    "exact kernel, targets": lambda: fits(G(kernel="rbf", l2_regularization=1.0), targets=2, inferred=False),
+    "more columns than rows": lambda: fits(A(l2_regularization=5.0), n=30, p=230, inferred=False),
     "landmarks": lambda: fits(G(kernel="rbf", n_components=5, l2_regularization=1.0), p=1, inferred=False),
 }
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg.blas import dnrm2
-from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
 
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.objective import Law, Objective, Point
@@ -43,16 +42,16 @@ class DualInverse:
     def __init__(self, rows: KernelRows, strength: float, omega):
         root = np.sqrt(omega)
         largest = len(root) * float((rows.X.diagonal() * omega).max())
-        factor, info = _factor(rows.X, root, strength)
-        if info != 0:  # where weights grow with residuals, the least strength may drown in rounding
+        factor = rows.X.factor(root, strength)
+        if factor is None:  # where weights grow with residuals, the least strength may drown in rounding
             strength = max(strength, 4.0 * _EPS * len(root) * rows.largest * float(omega.max()))
-            factor, info = _factor(rows.X, root, strength)
-        if info != 0:
+            factor = rows.X.factor(root, strength)
+        if factor is None:
             raise NotPositive
         self.kernel, self.strength, self.intercept = rows.X, strength, rows.frame.fit_intercept
         self.root, self.factor = root, factor
         self.even = bool(omega.min() > _EVEN * omega.max() and strength > _WELL_CONDITIONED * largest)
-        self.aim = dpotrs(factor, root, lower=1)[0] if self.intercept else np.zeros(len(root))
+        self.aim = factor.solve(root) if self.intercept else np.zeros(len(root))
         lever = float(root @ self.aim)
         self.looseness = 1.0 / lever if lever > 0.0 else 0.0  # of b, which rows without weight leave alone
         self._gradient = self._product = np.zeros(0)
@@ -64,8 +63,7 @@ class DualInverse:
 
     def residual_dof(self) -> float:
         """The trace of y -> y - f at these weights."""
-        inverse = dtrtri(self.factor, lower=1)[0].T
-        trace = float(np.vdot(inverse, inverse))
+        trace = self.factor.inverse_trace()
         if self.intercept:
             trace -= float(self.aim @ self.aim) * self.looseness
         return self.strength * trace
@@ -77,7 +75,7 @@ class DualInverse:
         n = len(self.root)
         right = gradient[1 : 1 + n]
         image = self.root * (self.kernel @ right)
-        change = right - self.root * dpotrs(self.factor, image, lower=1)[0]
+        change = right - self.root * self.factor.solve(image)
         out = np.zeros(1 + 2 * n)
         if self.intercept:
             out[0] = (gradient[0] - self.aim @ image) / self.strength * self.looseness
@@ -89,14 +87,6 @@ class DualInverse:
             out[1 : 1 + n] = self.kernel @ out[1 + n :]
         self._gradient, self._product = gradient, out
         return out
-
-
-def _factor(kernel, root, strength: float) -> tuple[np.ndarray, int]:
-    """The Cholesky factor of λ I + D K D, and 0 where there is one."""
-    matrix = kernel * root
-    matrix *= root[:, None]
-    matrix.ravel()[:: len(root) + 1] += strength
-    return dpotrf(matrix.T, lower=1, overwrite_a=1)
 
 
 @dataclass(frozen=True)
@@ -146,12 +136,9 @@ class DualObjective(Objective):
         rows, n = self.rows, len(self.rows)
         curvatures = row_terms(rows.residuals(point.theta), point.law.of_rows(), mixture.CURVATURE)
         omega = rows.precisions * curvatures
-        matrix = rows.X * omega[:, None]
-        matrix.ravel()[:: n + 1] += self.strength
         right = point.gradient[1 : 1 + n]
-        try:
-            solved = np.linalg.solve(matrix, np.column_stack((right, omega)))
-        except np.linalg.LinAlgError:  # some curvatures are below zero, and this one cancels the penalty
+        solved = rows.X.solve(omega, self.strength, np.column_stack((right, omega)))
+        if solved is None:  # some curvatures are below zero, and this one cancels the penalty
             return None
         out = np.zeros(1 + 2 * n)
         change = solved[:, 0]

@@ -4,6 +4,7 @@ Linear algebra beside the kernels goes through ``xp``, the array namespace: CuPy
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any
@@ -111,6 +112,53 @@ def adopted(values):
 def to_host(values) -> np.ndarray:
     """A copy of an array of the device on the CPU."""
     return np.asarray(values) if xp is np else xp.asnumpy(values)
+
+
+def _raising():
+    """Where linear algebra raises what it finds, as NumPy's does."""
+    if xp is np:
+        return nullcontext()
+    import cupyx
+
+    return cupyx.errstate(linalg="raise")
+
+
+def _triangular(lower, right, transposed: bool = False):
+    if xp is np:
+        from scipy.linalg import solve_triangular
+    else:
+        from cupyx.scipy.linalg import solve_triangular
+    return solve_triangular(lower, right, trans=int(transposed), lower=True)
+
+
+def cholesky(matrix):
+    """The lower Cholesky factor of a symmetric matrix on the device; None where there is none."""
+    with _raising():
+        try:
+            lower = xp.linalg.cholesky(matrix)
+        except np.linalg.LinAlgError:
+            return None
+    return lower if xp.isfinite(lower.diagonal()).all() else None
+
+
+def cholesky_solve(lower, right):
+    """The solution (n,) of the system of a factored matrix."""
+    return _triangular(lower, _triangular(lower, right), transposed=True)
+
+
+def inverse_trace(lower) -> float:
+    """The trace of the inverse of a factored matrix."""
+    inverse = _triangular(lower, xp.eye(len(lower)))
+    return float((inverse * inverse).sum())
+
+
+def solve(matrix, rights):
+    """The solution (n, k) of a system; None where the matrix is singular."""
+    with _raising():
+        try:
+            return xp.linalg.solve(matrix, rights)
+        except np.linalg.LinAlgError:
+            return None
 
 
 @cache

@@ -176,7 +176,7 @@ def double_centred(K) -> np.ndarray:
 
 @dataclass(frozen=True)
 class KernelRows(Rows):
-    """Rows with their kernel matrix (n, n) in the place of X; coefficients are theta = (b, K a, a), (1 + 2 n,).
+    """Rows with their kernel matrix, a ``Square``, in the place of X; coefficients are theta = (b, K a, a), (1 + 2 n,).
 
     ``largest`` is the largest of the kernel's values before they were centred, whose rounding they carry.
     """
@@ -217,7 +217,8 @@ class KernelRows(Rows):
             chosen = np.argsort(self.y, kind="stable")[spread]
         else:
             chosen = np.arange(n)
-        phi = np.ascontiguousarray(self.X[:, chosen] @ whitening(self.X[np.ix_(chosen, chosen)]))
+        columns = self.X.columns(chosen)
+        phi = np.ascontiguousarray(columns @ whitening(columns[chosen]))
         raw_noise = self.noise * self.frame.noise_unit
         frame = Frame.of(phi, self.y, self.weights, self.frame.fit_intercept, raw_noise, bounded=True)
         return Rows(phi, self.y, self.weights, raw_noise / frame.noise_unit, frame)
