@@ -42,6 +42,7 @@ def data(n, p, seed=0, df=2.0):
 
 
 def error(there, here):
+    there = gpu.to_host(there) if gpu.is_there(there) else there
     there, here = np.asarray(there, dtype=float), np.asarray(here, dtype=float)
     assert there.shape == here.shape, (there.shape, here.shape)
     return float(np.abs(there - here).max(initial=0.0) / max(np.abs(here).max(initial=0.0), 1e-300))

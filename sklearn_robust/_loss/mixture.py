@@ -8,7 +8,7 @@ probability 1 / (1 + exp(t)).
 import math
 
 from sklearn_robust._loss.jit import jit, jit_exact
-from sklearn_robust._loss.terms import all_terms, is_near, near_terms
+from sklearn_robust._loss.terms import all_terms, is_near, log1p_and_inverse, near_terms
 
 # The terms of a row, in their order. STRETCH is u CURVATURE, minus d pull / d log c. With a background, CLEAN is the
 # probability of being a clean row, and SHARED is CLEAN (1 - CLEAN), alone and times the slopes of a clean row's cost in
@@ -23,16 +23,16 @@ LEAST_EXPONENT = -700.0
 
 @jit_exact
 def mixed_terms(
-    u, t, small, log1p, fall, tail, slope, curve, loss, weight, pull, curvature, pull_alpha, shape, shape_shape, stretch
-):
+    u, t, small, log1p, inverse, fall, tail, slope, curve,
+    loss, weight, pull, curvature, pull_alpha, shape, shape_shape, stretch,
+):  # fmt: skip
     """The terms of a clean row as those of the mixture, and its probability of being clean p, p (1 - p) and three more.
 
-    ``small`` is exp(-|t|) and ``log1p`` log(1 + small); p (1 - p) times the slopes of a clean row's cost in u, log c
-    and alpha are the last three. Slope and curve are the derivatives of log Z.
+    ``small`` is exp(-|t|), ``log1p`` log(1 + small) and ``inverse`` 1 / (1 + small); p (1 - p) times the slopes of a
+    clean row's cost in u, log c and alpha are the last three. Slope and curve are the derivatives of log Z.
     """
     outlying = t > 0.0
     live = t < -LEAST_EXPONENT
-    inverse = 1.0 / (1.0 + small)
     mixed_loss = (fall - tail if outlying else loss) - log1p
     dirty = (inverse if outlying else small * inverse) if live else 1.0
     clean = (small * inverse if outlying else inverse) if live else 0.0
@@ -75,7 +75,8 @@ def _with_background(u, terms, tail, slope, curve, knee):
     fall = 2.0 * math.log(max(abs(u) / knee, 1.0)) if knee < math.inf else 0.0
     t = loss + tail - fall
     small = math.exp(-abs(t)) if abs(t) < -LEAST_EXPONENT else 0.0
+    log1p, inverse = log1p_and_inverse(small)
     return mixed_terms(
-        u, t, small, math.log1p(small), fall, tail, slope, curve,
+        u, t, small, log1p, inverse, fall, tail, slope, curve,
         loss, weight, pull, curvature, pull_alpha, shape, shape_shape, stretch,
     )  # fmt: skip

@@ -45,18 +45,16 @@ def integrals_by_series(t, g):
 
 
 @jit_exact
-def coef_terms(z, log1p_r, w, e0, alpha, b):
+def coef_terms(q, log1p_r, w, e0, alpha, b):
     """Rho and the curvature psi_prime c²."""
-    return 0.5 * b * log1p_r * e0, w * (1.0 + (alpha - 2.0) * (z / (b + z)))
+    return 0.5 * b * log1p_r * e0, w * (1.0 + (alpha - 2.0) * q)
 
 
 @jit_exact
-def shape_terms(z, log1p_r, pull, g, e1, e2, alpha, b):
-    """d pull / d alpha, rho_alpha and d rho_alpha / d alpha."""
+def shape_terms(q, log1p_r, pull, g, e1, e2, alpha, inv_b):
+    """d pull / d alpha, rho_alpha and d rho_alpha / d alpha; ``inv_b`` is s / b."""
     sign = math.copysign(1.0, alpha - 2.0)
-    q = z / (b + z)
     d = log1p_r - q
-    inv_b = sign / b
     log_slope = -q * inv_b
     t_slope = 0.5 * (log1p_r + alpha * log_slope)
     slope = g * d - log1p_r * log1p_r * e1
@@ -74,22 +72,29 @@ def is_near(u, alpha):
 
 
 @jit
+def log1p_and_inverse(r):
+    """log(1 + r) and 1 / (1 + r), r >= 0, one way for all r: threads of a GPU would go both of log1p's."""
+    one_plus_r = 1.0 + r
+    inverse = 1.0 / one_plus_r
+    return math.log(one_plus_r) + (r - (one_plus_r - 1.0)) * inverse, inverse
+
+
+@jit
 def near_terms(u, alpha, learn_shape):
     """What ``all_terms`` gives, where that is far from overflow; the last three are 0 if the shape is not learned."""
     if alpha == 2.0:
         return 0.5 * u * u, 1.0, u, 1.0, 0.0, 0.0, 0.0
     alpha = min(max(alpha, -LARGEST_ALPHA), LARGEST_ALPHA)
-    b = abs(alpha - 2.0)
-    z = u * u
-    r = z * (1.0 / b)
-    log1p_r = math.log1p(r)
-    w = math.exp((0.5 * alpha - 1.0) * log1p_r)
+    b, inv_b = abs(alpha - 2.0), 1.0 / (alpha - 2.0)
+    r = u * u * abs(inv_b)
+    log1p_r, inverse = log1p_and_inverse(r)
+    q, w = r * inverse, math.exp((0.5 * alpha - 1.0) * log1p_r)
     t, g, pull = 0.5 * alpha * log1p_r, (1.0 + r) * w, u * w
     e0, e1, e2 = integrals_by_series(t, g) if abs(alpha) < SERIES_ALPHA else integrals(t, g)
-    loss, curvature = coef_terms(z, log1p_r, w, e0, alpha, b)
+    loss, curvature = coef_terms(q, log1p_r, w, e0, alpha, b)
     if not learn_shape:
         return loss, w, pull, curvature, 0.0, 0.0, 0.0
-    pull_alpha, shape, shape_shape = shape_terms(z, log1p_r, pull, g, e1, e2, alpha, b)
+    pull_alpha, shape, shape_shape = shape_terms(q, log1p_r, pull, g, e1, e2, alpha, inv_b)
     return loss, w, pull, curvature, pull_alpha, shape, shape_shape
 
 
@@ -112,6 +117,7 @@ def all_terms(u, alpha):
     t = 0.5 * alpha * log1p_r
     g = math.exp(t)
     e0, e1, e2 = integrals(t, g) if abs(t) > 0.5 else integrals_by_series(t, g)
-    loss, curvature = coef_terms(z, log1p_r, w, e0, alpha, b)
-    pull_alpha, slope, slope_alpha = shape_terms(z, log1p_r, u * w, g, e1, e2, alpha, b)
+    q, inv_b = z / (b + z), 1.0 / (alpha - 2.0)
+    loss, curvature = coef_terms(q, log1p_r, w, e0, alpha, b)
+    pull_alpha, slope, slope_alpha = shape_terms(q, log1p_r, u * w, g, e1, e2, alpha, inv_b)
     return loss, w, u * w, curvature, pull_alpha, slope, slope_alpha

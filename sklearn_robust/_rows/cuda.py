@@ -79,6 +79,7 @@ TILE = SIDE * SIDE
 # and whether the gram is that of the weights. Then three for each column: its centre, one over its scale, its
 # coefficient. They are read where they are needed: registers are scarce.
 HEAD, OF_COLUMN = 10, 3
+FOURS = SIDE // 4
 _LAW, _INTERCEPT, _BY_WEIGHT = 2, 8, 9
 
 
@@ -127,9 +128,15 @@ def resident(want: int, blocks: int) -> int:
     return min(by_registers, _SHARED_BYTES // (8 * shared_numbers(want, blocks) + _RESERVED_BYTES))
 
 
+def _buffers(want: int, blocks: int) -> int:
+    """Tiles that a block has room for: two, of which one is fetched while the other is read, but for large ones."""
+    return 1 if team(want, blocks) > WARP else 2
+
+
 def shared_numbers(want: int, blocks: int) -> int:
-    """Numbers of shared memory of a block: x twice, and lines."""
-    return team(want, blocks) * (2 * (SIDE * blocks + 1) + (0 if want == RESIDUALS else _LINES_STRIDE))
+    """Numbers of shared memory of a block: tiles and lines. A block can have 48 KiB without further ado."""
+    stride = _buffers(want, blocks) * (SIDE * blocks + 1) + (0 if want == RESIDUALS else _LINES_STRIDE)
+    return team(want, blocks) * stride
 
 
 @jit
@@ -192,9 +199,10 @@ def sweep_kernel(want: int, blocks: int, far: bool):
     fetch, dispatch, await_all_but, landed, per_number = ptx.copies(intrinsic)
     terms_of = terms_of_any_row if far else terms_of_row
     parts, size, stride = _parts(want, blocks), team(want, blocks), SIDE * blocks + 1
-    buffer, several = size * stride, len(parts) > 1
+    buffer, several, ahead = size * stride, len(parts) > 1, _buffers(want, blocks) > 1
+    lines_at = _buffers(want, blocks) * buffer
     first_products, other_products = (
-        ptx.products(intrinsic, cuda.jit(device=True), tiles, blocks, stride, (2 * buffer, _LINES_STRIDE, SIDE + _G))
+        ptx.products(intrinsic, cuda.jit(device=True), tiles, blocks, stride, (lines_at, _LINES_STRIDE, SIDE + _G))
         for tiles in (parts[0], parts[-1])
     )
     n_first, n_other = len(parts[0]), len(parts[-1])
@@ -210,8 +218,8 @@ def sweep_kernel(want: int, blocks: int, far: bool):
     def fetch_rows(X, row, last, p, j, rows_step, shared, place):
         """Send rows row, row + rows_step, ... before last, in columns j, j + 32, ..., to ``place`` and on."""
         while j < p:
-            here, there = row * p + j, place + j
-            for _ in range(row, last, rows_step):
+            here, there, end = row * p + j, place + j, last * p
+            while here < end:
                 fetch(shared, there, X, here)
                 here += rows_step * p
                 there += rows_step * (stride * per_number(X))
@@ -227,9 +235,9 @@ def sweep_kernel(want: int, blocks: int, far: bool):
         thread = cuda.threadIdx.x
         lane, part = thread % WARP, thread // WARP if several else 0
         sums = nothing
-        for e in range(thread, 2 * buffer + (0 if want == RESIDUALS else size * _LINES_STRIDE), size):
+        for e in range(thread, shared.size, size):
             shared[e] = 0.0
-        mine = 2 * buffer + thread * _LINES_STRIDE
+        mine = lines_at + thread * _LINES_STRIDE
         # a warp fetches its own rows, so many at once, of which a thread has the ith and column j
         rows_step = WARP // p if 0 < p < WARP else 1
         i = lane // p if 0 < p < WARP else 0
@@ -238,25 +246,48 @@ def sweep_kernel(want: int, blocks: int, far: bool):
         place = i * (stride * per_number(X))
         step = cuda.gridDim.x * size
         begin, first = 0, cuda.blockIdx.x * size
-        cuda.syncthreads()
-        fetch_rows(X, first + i, min(first + WARP * (part + 1), n), p, j, rows_step, shared, place)
+        if ahead:
+            cuda.syncthreads()
+            fetch_rows(X, first + i, min(first + WARP * (part + 1), n), p, j, rows_step, shared, place)
         while first < n:
             target, s, one = of_row(y, weights, noise, weighted, noisy, first + thread)
             cuda.syncthreads()
-            last = min(first + step + WARP * (part + 1), n)
-            at = place + (buffer - begin) * per_number(X)
-            fetch_rows(X, first + step + i, last, p, j, rows_step, shared, at)
-            await_all_but(1)
+            if ahead:
+                last = min(first + step + WARP * (part + 1), n)
+                at = place + (buffer - begin) * per_number(X)
+                fetch_rows(X, first + step + i, last, p, j, rows_step, shared, at)
+                await_all_but(1)
+            else:
+                last = min(first + WARP * (part + 1), n)
+                fetch_rows(X, first + i, last, p, j, rows_step, shared, place)
+                await_all_but(0)
             cuda.syncthreads()
             own = begin + thread * stride
             fitted = peek(point, _INTERCEPT) * one
-            for behind in range(p):  # backwards, since float32 lie where the first half of the numbers comes
-                k = p - 1 - behind
-                at = HEAD + OF_COLUMN * k
-                x = landed(shared, own * per_number(X) + k, X)
-                x = (x - peek(point, at)) * peek(point, at + 1) * one
-                poke(shared, own + k, x)
-                fitted += peek(point, at + 2) * x
+            # four columns at a time: what is read and written in turn would wait for each other; and backwards, since
+            # float32 lie where the first half of the numbers comes
+            for behind in range(FOURS * blocks):
+                k = 4 * (FOURS * blocks - 1 - behind)
+                at, from_first = HEAD + OF_COLUMN * k, own * per_number(X) + k
+                x0, x1, x2, x3 = (0.0, 0.0, 0.0, 0.0)
+                if per_number(X) == 1 or k < p:
+                    x0 = landed(shared, from_first, X)
+                if per_number(X) == 1 or k + 1 < p:
+                    x1 = landed(shared, from_first + 1, X)
+                if per_number(X) == 1 or k + 2 < p:
+                    x2 = landed(shared, from_first + 2, X)
+                if per_number(X) == 1 or k + 3 < p:
+                    x3 = landed(shared, from_first + 3, X)
+                x0 = (x0 - peek(point, at)) * peek(point, at + 1) * one
+                x1 = (x1 - peek(point, at + 3)) * peek(point, at + 4) * one
+                x2 = (x2 - peek(point, at + 6)) * peek(point, at + 7) * one
+                x3 = (x3 - peek(point, at + 9)) * peek(point, at + 10) * one
+                fitted += peek(point, at + 2) * x0 + peek(point, at + 5) * x1
+                fitted += peek(point, at + 8) * x2 + peek(point, at + 11) * x3
+                poke(shared, own + k, x0)
+                poke(shared, own + k + 1, x1)
+                poke(shared, own + k + 2, x2)
+                poke(shared, own + k + 3, x3)
             residual = (target - peek(point, 0)) * peek(point, 1) * one - fitted
             if want == RESIDUALS:
                 if first + thread < n:
@@ -311,7 +342,8 @@ def sweep_kernel(want: int, blocks: int, far: bool):
                             sums = other_products(shared, begin, row, lane, sums)
                         else:
                             sums = first_products(shared, begin, row, lane, sums)
-            begin = buffer - begin
+            if ahead:
+                begin = buffer - begin
             first += step
         if want == RESIDUALS:
             return

@@ -195,7 +195,9 @@ def sweep(X, y, weights, noise, weighted, noisy, n, columns, head, theta, learn_
     want = HESSIAN if by_weight else want
     size, tiles = cuda.team(want, blocks), cuda.tiles_of(want, blocks)
     head = [*head[:3], 1.0 / head[3], *head[4:], theta[0] if intercept else 0.0, float(by_weight)]
-    point = np.concatenate((head, np.vstack((*columns, theta[q - p :])).T.ravel()))
+    of_columns = np.zeros((SIDE * blocks, 3))
+    of_columns[:p] = np.vstack((*columns, theta[q - p :])).T
+    point = np.concatenate((head, of_columns.ravel()))
     grid = max(min(-(-n // size), _multiprocessors() * cuda.resident(want, blocks)), 1)
     sums = _launched(
         partial(cuda.sweep_kernel, want, blocks), grid, size, cuda.shared_numbers(want, blocks),

@@ -145,7 +145,7 @@ def fill_terms(alpha, learn_shape, steps, scratch, bits):
     if not _log_and_weight(alpha, steps, scratch, bits):
         return False
     alpha = min(max(alpha, -LARGEST_ALPHA), LARGEST_ALPHA)
-    b = abs(alpha - 2.0)
+    b, inv_b = abs(alpha - 2.0), 1.0 / (alpha - 2.0)
     # loops of their own for what is or is not wanted: a loop is compiled once for every answer to a question in it
     if abs(alpha) < SERIES_ALPHA:
         for i in range(STEP * steps):
@@ -161,15 +161,15 @@ def fill_terms(alpha, learn_shape, steps, scratch, bits):
             scratch[_BITS + i], scratch[LOSS + i], scratch[SHAPE + i], scratch[SHAPE_SHAPE + i] = g, e0, e1, e2
     for i in range(STEP * steps):
         u, w = scratch[U + i], scratch[_R + i]
-        loss, curvature = coef_terms(u * u, scratch[_LOG + i], w, scratch[LOSS + i], alpha, b)
+        loss, curvature = coef_terms(u * u / (b + u * u), scratch[_LOG + i], w, scratch[LOSS + i], alpha, b)
         scratch[LOSS + i], scratch[WEIGHT + i], scratch[CURVATURE + i] = loss, w, curvature
         scratch[PULL + i], scratch[STRETCH + i] = u * w, u * curvature
     if learn_shape:
         for i in range(STEP * steps):
             u = scratch[U + i]
             scratch[PULL_ALPHA + i], scratch[SHAPE + i], scratch[SHAPE_SHAPE + i] = shape_terms(
-                u * u, scratch[_LOG + i], scratch[PULL + i], scratch[_BITS + i], scratch[SHAPE + i],
-                scratch[SHAPE_SHAPE + i], alpha, b,
+                u * u / (b + u * u), scratch[_LOG + i], scratch[PULL + i], scratch[_BITS + i], scratch[SHAPE + i],
+                scratch[SHAPE_SHAPE + i], alpha, inv_b,
             )  # fmt: skip
     return True
 
@@ -199,8 +199,8 @@ def mix(tail, slope, curve, knee, steps, scratch, bits):
             scratch[CLEAN + i], scratch[SHARED + i],
             scratch[SHARED_PULL + i], scratch[SHARED_SCALE + i], scratch[SHARED_SHAPE + i],
         ) = mixed_terms(
-            scratch[U + i], scratch[t + i], scratch[_R + i], scratch[_LOG + i], scratch[fall + i],
-            tail, slope, curve,
+            scratch[U + i], scratch[t + i], scratch[_R + i], scratch[_LOG + i], 1.0 / (1.0 + scratch[_R + i]),
+            scratch[fall + i], tail, slope, curve,
             scratch[LOSS + i], scratch[WEIGHT + i], scratch[PULL + i], scratch[CURVATURE + i],
             scratch[PULL_ALPHA + i], scratch[SHAPE + i], scratch[SHAPE_SHAPE + i], scratch[STRETCH + i],
         )  # fmt: skip
