@@ -13,8 +13,9 @@ from sklearn_robust._rows.kernels import KernelRows
 from sklearn_robust._rows.on_device import DeviceArray, DeviceRows, DeviceVector, LazyWeights
 
 DEVICES = ("cpu", "cuda", "auto")
-# Entries of X, or of the matrix of an exact kernel, from which on "auto" takes them to a GPU: a guess, not measured.
-_WORTH_A_COPY, _WORTH_FACTORING = 2**24, 2**22
+# Entries of X, or of the matrix of an exact kernel, from which on "auto" takes them to a GPU. The first fit of a
+# process compiles its kernels for some ten seconds: as long as a few cores take for a fit of so many entries.
+_WORTH_A_COPY, _WORTH_FACTORING = 2**28, 2**26
 
 
 def check_device(device) -> None:

@@ -36,8 +36,8 @@ fit_intercept : bool, default=True
     warm_start : bool, default=False
         Whether ``fit`` starts from the last coefficients and law.
     device : {"cpu", "cuda", "auto"}, default="cpu"
-        Where the passes over the rows run. ``"cuda"`` is an NVIDIA GPU, for dense X and for kernels with
-        ``n_components``, and an error where none is usable; ``"auto"`` takes one where it is there and X is large.
+        Where the passes over the rows run. ``"cuda"`` is an NVIDIA GPU, for dense X and for kernels, and an error
+        where none is usable; ``"auto"`` takes one where it is there and X is large.
     random_state : int, RandomState instance or None, default=0
         Of the subsets of rows that the S-estimate draws, and of landmarks: the same data give the same fit, unless this
         is None.
@@ -69,7 +69,8 @@ coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
     robust_r2_ : float or ndarray of shape (n_targets,)
         Share of the variance of clean rows that the fit explains.
     weights_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
-        Weight that the loss gives each row: in [0, 1] for alpha <= 2, near 0 for outliers.
+        Weight that the loss gives each row: in [0, 1] for alpha <= 2, near 0 for outliers. Where X and y lie on a GPU,
+        of the kind of array that y is.
     objective_ : float
         Value of the objective at the end.
     history_ : DataFrame

@@ -14,7 +14,7 @@ os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "1")
 import numpy as np
 
 from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor
-from sklearn_robust._rows import cpu, cuda, gpu
+from sklearn_robust._rows import cpu, cuda, gpu, kernels
 from sklearn_robust._rows.blocks import RowLaw, Rows
 from sklearn_robust._rows.cuda import MOST_COEFS
 from sklearn_robust._rows.frame import NONE, Frame
@@ -177,6 +177,13 @@ def lying_there(model, dtype=np.float64, zero_weights=False, p=2):
             raise AssertionError(line)
 
 
+def made_when_wanted():
+    """Features of landmarks that are not kept on the CPU."""
+    kept, kernels.kept_bytes = kernels.kept_bytes, lambda: 0.0
+    yield from fits(A(kernel="rbf", n_components=5, l2_regularization=1.0, contamination=0.0), p=1, inferred=False)
+    kernels.kept_bytes = kept
+
+
 A, G = AdaptiveRobustRegressor, GeneralRobustRegressor
 PASSES = {
     **{f"{name}": lambda name=name: passes(name, 60, 3, True, True, True) for name in LAWS},
@@ -220,6 +227,7 @@ FITS = {
     ),
     "exact kernel, targets": lambda: fits(G(kernel="rbf", l2_regularization=1.0), targets=2, inferred=False),
     "more columns than rows": lambda: fits(A(l2_regularization=5.0), n=30, p=230, inferred=False),
+    "landmarks made when wanted": made_when_wanted,
     "landmarks": lambda: fits(G(kernel="rbf", n_components=5, l2_regularization=1.0), p=1, inferred=False),
 }
 

@@ -1,6 +1,7 @@
 """Rows on a GPU without one: fits in Numba's simulator, kernels compiled for a card, what is said where none is."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -43,11 +44,11 @@ def data():
     return X, X.sum(axis=1) + rng.standard_t(3, size=40)
 
 
-@pytest.mark.parametrize("cases", ["passes", "fits"])
-def test_the_simulated_gpu_equals_the_cpu(cases):
+def errors_of(cases, simulated):
     found = subprocess.run(
         [sys.executable, "-W", "error", HERE / "cuda_cases.py", cases],
         cwd=HERE.parent,
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": str(int(simulated))},
         capture_output=True,
         text=True,
         check=False,
@@ -55,7 +56,18 @@ def test_the_simulated_gpu_equals_the_cpu(cases):
     assert found.returncode == 0, found.stdout + found.stderr
     errors = dict(map(json.loads, found.stdout.splitlines()))
     assert len(errors) >= 12
-    assert {name: error for name, error in errors.items() if not error < 1e-10} == {}
+    return {name: error for name, error in errors.items() if not error < 1e-10}
+
+
+@pytest.mark.parametrize("cases", ["passes", "fits"])
+def test_the_simulated_gpu_equals_the_cpu(cases):
+    assert errors_of(cases, simulated=True) == {}
+
+
+@pytest.mark.skipif(bool(gpu.missing()), reason=f"a GPU is needed: {gpu.missing()}")
+@pytest.mark.parametrize("cases", ["passes", "fits"])
+def test_a_gpu_equals_the_cpu(cases):
+    assert errors_of(cases, simulated=False) == {}
 
 
 def absent():

@@ -82,6 +82,11 @@ class Features:
         """(n, r)."""
         return len(self.X), self.n_columns
 
+    def sum(self, axis: int) -> np.ndarray:
+        """The sums of the rows (n,), for axis 1."""
+        parts = (slice(first, first + _CHUNK_ROWS) for first in range(0, len(self), _CHUNK_ROWS))
+        return np.concatenate([self[part].sum(axis=axis) for part in parts])
+
     def __getitem__(self, index) -> np.ndarray:
         if isinstance(index, tuple):
             rows, columns = index

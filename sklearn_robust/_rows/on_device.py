@@ -21,7 +21,7 @@ from sklearn_robust._rows.sums import Sums
 
 # Entries of X that are taken to the CPU when so many rows or fewer are asked for.
 _FEW_ENTRIES = 2**21
-# Entries of the design that are formed at once where there are too many columns for one block.
+# Entries that are formed at once: of features, or of the design where there are too many columns for one kernel.
 _CHUNK_ENTRIES = 2**22
 _ONE = np.ones(1)
 
@@ -37,9 +37,14 @@ class DeviceArray:
         self.shape, self.ndim, self.size = array.shape, array.ndim, array.size
 
     @classmethod
-    def of(cls, values: np.ndarray) -> "DeviceArray":
-        """A copy of an array on the CPU."""
-        return cls(gpu.to_device(values))
+    def of(cls, X) -> "DeviceArray":
+        """A copy of X (n, p) on the CPU, or of its rows as they are made, where X makes them."""
+        if isinstance(X, np.ndarray):
+            return cls(gpu.to_device(X))
+        array, size = gpu.xp.empty(X.shape), max(_CHUNK_ENTRIES // X.shape[1], 1)
+        for first in range(0, len(X), size):
+            array[first : first + size] = gpu.to_device(X[first : first + size])
+        return cls(array)
 
     @cached_property
     def entries(self):
@@ -217,13 +222,14 @@ class DeviceRows(Rows):
     def _wide(self) -> _WideDesign | None:
         return _WideDesign(self) if self.frame.n_coefs > MOST_COEFS else None
 
-    def _launch(self, theta, law: RowLaw, want: int, learn_shape: bool, out=_ONE):
-        """One pass over X: what the blocks have summed, added up."""
+    def _launch(self, theta, law: RowLaw, want: int, learn_shape: bool, out=None):
+        """One pass over X: what the blocks have summed, added up; residuals go to ``out``."""
         frame, there = self.frame, self.there
         columns, head = np.vstack((frame.center, 1.0 / frame.scale)), [frame.y_center, 1.0 / frame.y_scale, *law]
         return gpu.sweep(
             self.X.entries, *there.for_kernels, bool(self.weights.size), bool(self.noise.size),
-            len(self), columns, head, theta, learn_shape and law.alpha != 2.0, want, gpu.to_device(out),
+            len(self), columns, head, theta, learn_shape and law.alpha != 2.0, want,
+            there.for_kernels[1] if out is None else out,
         )  # fmt: skip
 
     def sweep(self, theta, law: RowLaw, want: int, learn_shape: bool = False) -> tuple[Sums, Any]:
