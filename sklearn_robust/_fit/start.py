@@ -32,6 +32,8 @@ _NEARLY = 1.06
 _MOST_SUBSET_WORK, _MOST_HALF_WORK, _MOST_STEP_WORK, _CHEAP_WORK, _JUDGED_WORK = 4e6, 1e8, 2e8, 1e5, 5e6
 _FEW_COLUMNS, _MORE_HALF_WORK = 12, 3e7
 _SORTED_ROWS, _STRETCH, _FEW_ENTRIES, _MOST_JUDGED = 20_000, 256, 2**16, 100_000  # the last ones in entries of X
+_SPREAD_ROWS = 256  # tell how far a row is out
+_ENDLESS = 5  # steps that are too few to come to a minimum's last digits
 _ROUGH, _FINE = 1e-3, 1e-8
 _ANNEALING_STEPS = 8
 # Of a sparse design, whose rows the S-estimate has to write out.
@@ -74,7 +76,7 @@ def s_estimate(objective: Objective, plain: Start, seed: int) -> Start:
     rows, q, n_coefs = objective.rows, len(objective.penalty), objective.n_coefs
     judges = _Some.of(rows, _n_judges(q), rng)
     few = judges.thinned(_n_rows(q))
-    spread = few.spread()
+    spread = few.thinned(_SPREAD_ROWS).spread()
     judges, few = judges.weighted(spread), few.weighted(spread)
     max_steps = _max_steps(len(few.y), q, 100)
     judged = len(few.y) < len(judges.y)
@@ -195,7 +197,7 @@ def _max_steps(n_rows: int, q: int, most: int) -> int:
 def sharpened(objective: Objective, start: Start, seed: int) -> Start:
     """A rough start to its last digits, so that what is a multiple of its scale is equivariant."""
     rows, q = objective.rows, len(start.theta)
-    if not start.rough:
+    if not start.rough or _max_steps(min(len(rows), _n_rows(q)), q, _ENDLESS) < _ENDLESS:
         return start
     few = _Some.of(rows, _n_judges(q), np.random.default_rng(seed)).thinned(_n_rows(q))
     return _minimum(objective, few, start.theta, 2000, False)  # some minima are slow to come to
