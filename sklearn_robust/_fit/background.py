@@ -159,10 +159,11 @@ def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
     if len(rows) > most:
         rows = rows.take(np.linspace(0, len(rows) - 1, most).astype(np.intp))
     reference = rows.residuals(start.theta)
-    theta = _recentred(rows, point.theta, reference)
-    if rows.m_scale(theta, q) <= (1.1 + 5.0 * q / n) * start.scale:  # clean data of any law hardly ever come so far
+    residuals = _recentred(rows, point.theta, reference)
+    # clean data of any law hardly ever come so far
+    if rows.scale_of(residuals, q) <= (1.1 + 5.0 * q / n) * start.scale:
         return False
-    before, after = np.abs(reference), np.abs(rows.residuals(theta))
+    before, after = np.abs(reference), np.abs(residuals)
     pleased = (before > _FAR * start.scale) & (after < _PLEASED * before)
     return pleased.sum() >= max(4.0, 0.05 * len(rows))
 
@@ -188,20 +189,21 @@ def _near_scale(n: float, q: float) -> float:
 
 def _slopes_scale(objective: Objective, theta, reference) -> float:
     """The robust scale that the slopes give with the intercept nearest to residuals of reference."""
-    return objective.rows.m_scale(_recentred(objective.rows, theta, reference), objective.n_coefs)
+    return objective.rows.scale_of(_recentred(objective.rows, theta, reference), objective.n_coefs)
 
 
 def _recentred(rows: Rows, theta, reference) -> np.ndarray:
-    """Coefficients with the intercept that brings residuals nearest to those of reference.
+    """Residuals (n,) at theta with the intercept that brings them nearest to those of reference.
 
     Where noise is skewed, fits of equal slopes differ in what they call its centre.
     """
+    residuals = rows.residuals(theta)
     if not rows.frame.fit_intercept:
-        return theta
-    apart = rows.residuals(theta) - reference
-    shift = np.zeros_like(theta)
-    shift[0] = median(apart * rows.noise if rows.noise.size else apart, rows.weights)
-    return theta + shift
+        return residuals
+    apart = residuals - reference
+    if rows.noise.size:
+        return residuals - median(apart * rows.noise, rows.weights) / rows.noise
+    return residuals - median(apart, rows.weights)
 
 
 def _mixtures(objective: Objective, policy: Learned, scale, width, knee=np.inf) -> list[Law]:

@@ -37,6 +37,8 @@ class RowLaw(NamedTuple):
 
 _N_LAW = len(RowLaw._fields)
 _WITHOUT_COLUMNS = Frame(NONE, NONE, 0.0, 1.0, 1.0, False)
+_SAME_UNITS = NONE, NONE, 0.0, 1.0
+_KNOWN = {"noise": NONE, "frame": _WITHOUT_COLUMNS, "design": None, "_chunk": CHUNK_ROWS, "_units": _SAME_UNITS}
 _NO_TERMS = np.empty(0, dtype=np.int64)
 _NOT_GIVEN = np.empty((0, 0, 0))
 _WEIGHT = np.array([mixture.WEIGHT])
@@ -86,7 +88,7 @@ class Rows:
     @cached_property
     def _chunk(self) -> int:
         width = self.frame.n_coefs if self.design is None else 0  # of what is read with a row
-        return min(CHUNK_ROWS, max(CHUNK_ENTRIES // max(width, 1), 1))
+        return max(min(CHUNK_ROWS, CHUNK_ENTRIES // max(width, 1)), 1)
 
     @cached_property
     def n_chunks(self) -> int:
@@ -198,8 +200,11 @@ class Rows:
         return residuals[0]
 
     def _known(self, residuals) -> "Rows":
-        """Rows without columns, whose target are these residuals (n,)."""
-        return Rows(np.empty((len(self), 0)), residuals, self.weights, NONE, _WITHOUT_COLUMNS)
+        """Rows without columns, whose target are these residuals (n,): made in no time, for they serve one pass."""
+        rows, n = object.__new__(Rows), len(residuals)
+        given = {"X": np.empty((n, 0)), "y": residuals, "weights": self.weights}
+        rows.__dict__.update(_KNOWN, **given, n_chunks=-(-n // CHUNK_ROWS))
+        return rows
 
     def gram(self) -> np.ndarray | Gram:
         """X'SX (q, q), of the sample weights alone, in working units."""
@@ -223,7 +228,11 @@ class Rows:
 
     def m_scale(self, theta, n_coefs: float) -> float:
         """The M-scale of the residuals."""
-        return float(m_scale(self.residuals(theta), self.weights, self.total_weight, n_coefs, 0.0, 1e-10))
+        return self.scale_of(self.residuals(theta), n_coefs)
+
+    def scale_of(self, residuals, n_coefs: float) -> float:
+        """The M-scale of known residuals (n,)."""
+        return float(m_scale(np.asarray(residuals), self.weights, self.total_weight, n_coefs, 0.0, 1e-10))
 
     def clean_scale(self, theta, robust: bool, n_coefs: float) -> float:
         """Gaussian-consistent scale of the residuals: or their root mean square where none is doubted."""
