@@ -32,7 +32,7 @@ _NEARLY = 1.06
 _MOST_SUBSET_WORK, _MOST_HALF_WORK, _MOST_STEP_WORK, _CHEAP_WORK, _JUDGED_WORK = 4e6, 1e8, 2e8, 1e5, 5e6
 _FEW_COLUMNS, _MORE_HALF_WORK = 12, 3e7
 _SORTED_ROWS, _STRETCH, _FEW_ENTRIES, _MOST_JUDGED = 20_000, 256, 2**16, 100_000  # the last ones in entries of X
-_SPREAD_ROWS = 256  # tell how far a row is out
+_SPREAD_ROWS = 1024  # tell how far a row is out
 _ENDLESS = 5  # steps that are too few to come to a minimum's last digits
 _ROUGH, _FINE = 1e-3, 1e-8
 _ANNEALING_STEPS = 8
@@ -77,9 +77,10 @@ def s_estimate(objective: Objective, plain: Start, seed: int) -> Start:
     judges = _Some.of(rows, _n_judges(q), rng)
     few = judges.thinned(_n_rows(q))
     spread = few.thinned(_SPREAD_ROWS).spread()
-    judges, few = judges.weighted(spread), few.weighted(spread)
     max_steps = _max_steps(len(few.y), q, 100)
-    judged = len(few.y) < len(judges.y)
+    judged = few is not judges
+    judges = judges.weighted(spread)
+    few = few.weighted(spread) if judged else judges
     n_best = N_JUDGED if judged else N_REFINED
     candidates = _screened(few, n_coefs, n_best, rng)
     if judged:

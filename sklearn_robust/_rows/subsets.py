@@ -21,7 +21,7 @@ from sklearn_robust._rows.vector import STEP
 
 _FIRST = np.int64(0)  # no literal, for which a function would be compiled again
 _DEPENDENT = 1e-9
-_SAME_BASIN = 0.05
+_SAME_BASIN = 0.15
 _DEAR = 1e7  # multiplications of a step, for which another thread is worth it
 _STRIDE, _LEAST_LOG_SCALE, _MOST_SCALES = np.log(4.0), np.log(1e-300), 1200
 
