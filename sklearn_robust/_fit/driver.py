@@ -98,7 +98,7 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, like: O
 
     if start is not None and policy.learns and policy.contamination != 0.0:
         plain = cache(lambda: run(policy, theta, law))
-        point, history, reason = with_background(objective, policy, start, law, settings.seed, plain, run, walk)
+        point, history, reason = with_background(objective, policy, start, law, plain, run, walk)
         if settings.flexible and settings.strength is None and point.law.share > 0.0:
             objective, strength, point = _lowered(policy, settings, objective, strength, point, False)
             point, history, reason = run(policy, point.theta, point.law, solver)

@@ -182,7 +182,7 @@ def _of_dense(X, weights, fit_intercept, bounded) -> tuple[np.ndarray, np.ndarra
 def _glanced(X) -> np.ndarray:
     """The typical deviation of the columns (p,) from their middle, in a few of the rows."""
     few = np.sort(X[:: max(len(X) // _GLANCED, 1)][:_GLANCED], axis=0)
-    return np.median(np.abs(few - few[len(few) // 2]), axis=0)
+    return np.sort(np.abs(few - few[len(few) // 2]), axis=0)[len(few) // 2]
 
 
 def _of_column(j, column, weights, fit_intercept, center: float, size: float) -> tuple[float, float]:
