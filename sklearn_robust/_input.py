@@ -31,7 +31,9 @@ def validated(model, X, reset: bool) -> np.ndarray:
     with _checks.naming("X"):
         # what is not finite is said before the number of columns, which a precomputed kernel may well have wrong
         finite = model._is_precomputed and not reset
-        X = validate_data(model, X, reset=reset, accept_sparse="csr", dtype=np.float64, ensure_all_finite=finite)
+        done = reset and type(X) is np.ndarray and X.dtype == np.float64 and X.ndim == 2 and X.size > 0
+        more = {} if done else {"accept_sparse": "csr", "dtype": np.float64, "ensure_all_finite": finite}
+        X = validate_data(model, X, reset=reset, skip_check_array=done, **more)
     if sparse.issparse(X) and not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()

@@ -39,7 +39,7 @@ _FAR_WIDER = 2.0
 _FAR, _PLEASED, _MOST_ENTRIES = 6.0, 0.5, 100_000
 
 
-def with_background(objective: Objective, policy: Learned, start: Start, law: Law, seed: int, plain, run, walk):
+def with_background(objective: Objective, policy: Learned, start: Start, law: Law, plain, run, walk):
     """The fit (point, history, reason) without a background, or the one with it that the data call for.
 
     ``law`` is the plain one nearest to the start's residuals; ``plain()`` is the fit without, made when first asked
@@ -59,7 +59,7 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
             return plain()
         if _slopes_scale(objective, plain()[0].theta, residuals) / start.scale <= _near_scale(n, q):
             return plain()
-    start = sharpened(objective, start, seed)
+    start = sharpened(objective, start)
     residuals = objective.rows.residuals(start.theta)
     light = replace(policy, low=min(max(policy.low, _LIGHT), policy.high))  # heavy tails would do for a background
     laws = _mixtures(objective, light, start.scale, _NARROW * start.scale)
@@ -159,10 +159,11 @@ def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
     if len(rows) > most:
         rows = rows.take(np.linspace(0, len(rows) - 1, most).astype(np.intp))
     reference = rows.residuals(start.theta)
-    theta = _recentred(rows, point.theta, reference)
-    if rows.m_scale(theta, q) <= (1.1 + 5.0 * q / n) * start.scale:  # clean data of any law hardly ever come so far
+    residuals = _recentred(rows, point.theta, reference)
+    # clean data of any law hardly ever come so far
+    if rows.scale_of(residuals, q) <= (1.1 + 5.0 * q / n) * start.scale:
         return False
-    before, after = np.abs(reference), np.abs(rows.residuals(theta))
+    before, after = np.abs(reference), np.abs(residuals)
     pleased = (before > _FAR * start.scale) & (after < _PLEASED * before)
     return pleased.sum() >= max(4.0, 0.05 * len(rows))
 
@@ -188,20 +189,21 @@ def _near_scale(n: float, q: float) -> float:
 
 def _slopes_scale(objective: Objective, theta, reference) -> float:
     """The robust scale that the slopes give with the intercept nearest to residuals of reference."""
-    return objective.rows.m_scale(_recentred(objective.rows, theta, reference), objective.n_coefs)
+    return objective.rows.scale_of(_recentred(objective.rows, theta, reference), objective.n_coefs)
 
 
 def _recentred(rows: Rows, theta, reference) -> np.ndarray:
-    """Coefficients with the intercept that brings residuals nearest to those of reference.
+    """Residuals (n,) at theta with the intercept that brings them nearest to those of reference.
 
     Where noise is skewed, fits of equal slopes differ in what they call its centre.
     """
+    residuals = rows.residuals(theta)
     if not rows.frame.fit_intercept:
-        return theta
-    apart = rows.residuals(theta) - reference
-    shift = np.zeros_like(theta)
-    shift[0] = median(apart * rows.noise if rows.noise.size else apart, rows.weights)
-    return theta + shift
+        return residuals
+    apart = residuals - reference
+    if rows.noise.size:
+        return residuals - median(apart * rows.noise, rows.weights) / rows.noise
+    return residuals - median(apart, rows.weights)
 
 
 def _mixtures(objective: Objective, policy: Learned, scale, width, knee=np.inf) -> list[Law]:

@@ -24,6 +24,7 @@ from sklearn_robust._fit.ridge import residual_dof, scaling_of
 from sklearn_robust._fit.sandwich import sandwich
 from sklearn_robust._fit.start import find_start, spread_index
 from sklearn_robust._loss import mixture
+from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows, row_terms
 from sklearn_robust._rows.kernels import KernelRows
 from sklearn_robust._rows.threads import serial_blas
@@ -97,7 +98,7 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, like: O
 
     if start is not None and policy.learns and policy.contamination != 0.0:
         plain = cache(lambda: run(policy, theta, law))
-        point, history, reason = with_background(objective, policy, start, law, settings.seed, plain, run, walk)
+        point, history, reason = with_background(objective, policy, start, law, plain, run, walk)
         if settings.flexible and settings.strength is None and point.law.share > 0.0:
             objective, strength, point = _lowered(policy, settings, objective, strength, point, False)
             point, history, reason = run(policy, point.theta, point.law, solver)
@@ -106,7 +107,9 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, like: O
     elif settings.flexible and policy.learns:
         point, history, reason = _iterate(objective, policy, solver, theta, law, settings)
     else:
-        point, history, reason = iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, report)
+        first = Newton(part.curvatures) if part is not None and solver is Newton else None
+        ends = settings.max_iter, settings.tol
+        point, history, reason = iterate(objective, policy, solver, theta, law, *ends, report, first=first)
         report = _silent
     for iteration, record in enumerate(history):
         report(iteration, record, objective.dof)
@@ -210,6 +213,7 @@ def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool, lik
         theta, law = part.point.theta, part.point.law
         if law.share == 0.0:
             law = policy.widened(objective, law)
+        part = replace(part, objective=None, curvatures=_curvatures(part, theta, law, objective.total))
     elif starts and (found := _from_stiffer(objective, policy, settings, strength, start)):
         part, objective, strength, point = found
         return objective, strength, part, None, point.theta, point.law
@@ -229,7 +233,22 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
     strength = None if settings.strength is None else settings.strength * size / n
     solver = "auto" if rows.design is None or rows.design.has_matrix else settings.solver
     coarse = settings._replace(solver=solver, max_iter=50, tol=_PART_TOL, strength=strength)
-    return replace(_fit(part, policy, coarse, None, _silent), objective=None)  # whose rows would take memory
+    return _fit(part, policy, coarse, None, _silent)
+
+
+def _curvatures(part: FitResult, theta, law: Law, total: float):
+    """The gram and the cross terms of a part of the rows, as those of all; None where the gram is no matrix.
+
+    And at alpha = 2, where a step is least squares, which is exact.
+    """
+    objective = part.objective
+    if objective is None or (law.alpha == 2.0 and law.share == 0.0):
+        return None
+    sums = objective.at(theta, law, cpu.HESSIAN).sums
+    if not isinstance(sums.gram, np.ndarray):
+        return None
+    factor = total / objective.total
+    return factor * sums.gram, factor * sums.cross
 
 
 def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool, _like=None):
@@ -285,14 +304,24 @@ def _silent(iteration: int, record: Record, dof: float) -> None:
 
 
 def iterate(
-    objective: Objective, policy, solver_class, theta, law: Law, max_iter: int, tol: float, report, from_below=False
+    objective: Objective,
+    policy,
+    solver_class,
+    theta,
+    law: Law,
+    max_iter: int,
+    tol: float,
+    report,
+    from_below=False,
+    first=None,
 ):
     """Run a solver from (theta, law), and once more where the law may have another minimum: the lower one is kept.
 
-    ``from_below`` tells that the way to (theta, law) has looked below alpha = 2. Returns the last point, the history
-    and the stop reason; report(k, record, S - d) is called for each record.
+    ``from_below`` tells that the way to (theta, law) has looked below alpha = 2, and ``first`` is a solver that knows
+    something already. Returns the last point, the history and the stop reason; report(k, record, S - d) is called for
+    each record.
     """
-    point, history, reason = _descend(objective, policy, solver_class(), theta, law, max_iter, tol, report)
+    point, history, reason = _descend(objective, policy, first or solver_class(), theta, law, max_iter, tol, report)
     left = max_iter - len(history)  # iterations, of which the second start is one
     from_below = from_below or any(record.law.alpha < 2.0 for record in history)
     other = policy.other_basin(objective, point, from_below) if reason.converged and left > 0 else None

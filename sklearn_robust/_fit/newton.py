@@ -1,9 +1,10 @@
 """Newton's method, jointly in the coefficients and the law.
 
-The Hessian comes from the same pass as the gradient; where rows are many, only the first passes bring it, and later
-ones the gradient alone, for further digits with what is known of the Hessian. A step that does not lower J is halved;
-where that does not help, or the Hessian is indefinite, IRLS takes the step. At alpha = 2 a step is least squares.
-With a ridge penalty the law has an objective of its own, and moves after the coefficients.
+The Hessian comes from the same pass as the gradient; where rows are many, only one or two passes bring it, and the
+others the gradient alone, for further digits with what is known of the Hessian: at first from a part of the rows. A
+step that does not lower J is halved; where that does not help, or the Hessian is indefinite, IRLS takes the step. At
+alpha = 2 a step is least squares. With a ridge penalty the law has an objective of its own, and moves after the
+coefficients.
 """
 
 from dataclasses import replace
@@ -25,11 +26,14 @@ _POOR_GAIN = 0.2
 class Newton:
     """The step of Newton's method, and the Hessian it keeps while gradients alone are asked for.
 
+    ``curvatures`` are a gram (q, q) and cross terms (3, q) near the first point, if any are known: so that the pass
+    that brings them falls where the steps are nearer to the end.
+
     The sums of every pass hold the law's own part of the Hessian; the gram and the cross terms are those of the last
     pass that brought them, corrected by the pairs (move, change of the gradient) since, as in L-BFGS.
     """
 
-    wants = cpu.HESSIAN
+    wants: int
     _model: tuple[Inverse, np.ndarray | None] | None
     _free: tuple[int, ...]
     _least_squares: Inverse | None
@@ -37,16 +41,21 @@ class Newton:
     _curvatures: tuple[np.ndarray, np.ndarray]
     _pairs: list[tuple[np.ndarray, np.ndarray]]
 
-    def __init__(self):
+    def __init__(self, curvatures: tuple[np.ndarray, np.ndarray] | None = None):
+        self.wants = cpu.HESSIAN
         self._model = None
         self._free = ()
         self._hessians = 0
+        self._given = curvatures is not None
+        if curvatures is not None:
+            self.wants, self._hessians, self._curvatures = cpu.SCORE, 1, curvatures
         self._least_squares = None
         self._before = None
         self._pairs = []
 
     def step(self, objective: Objective, policy, point: Point) -> Point:
         """The next coefficients and law."""
+        given, self._given, self.wants = self._given, False, cpu.HESSIAN
         if point.law.alpha == 2.0 and point.law.share == 0.0:
             self._model = None
             if point.want != cpu.HESSIAN:
@@ -62,7 +71,7 @@ class Newton:
             return objective.with_scale(following, policy.least_squares_c(objective, following.sums.scalars, point.law))
         apart = policy.learns and objective.penalised
         free = () if apart else policy.free(objective, point.sums.scalars, point.law)
-        if point.want != cpu.HESSIAN and self._model is None:
+        if point.want != cpu.HESSIAN and self._model is None and not given:
             point = objective.at(point.theta, point.law, cpu.HESSIAN)
         gradient = self._gradient(objective, policy, point, free)
         position = np.concatenate((point.theta, policy.position(point.law)[list(free)] if free else []))

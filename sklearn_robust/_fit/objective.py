@@ -176,4 +176,5 @@ class Objective:
         """Sums over known residuals (n,) at each of k laws: scalars (k, 11), and line 2 (k,)."""
         scalars = self.rows.residual_sums(residuals, [law.of_rows() for law in laws], self.learns)
         values = scalars[:, LOSS] + [self.normaliser(law) for law in laws]
-        return scalars, np.where(np.isnan(values), np.inf, values)
+        values[np.isnan(values)] = np.inf
+        return scalars, values

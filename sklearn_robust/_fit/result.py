@@ -46,6 +46,7 @@ class FitResult:
     inverse is kept of a kernel, the objective not of a part.
     ``ruled`` tells whether outliers of high leverage seem to have drawn the fit away from its start; ``strength`` is
     that of the penalty, given or chosen; the sandwich is what inference needs, of a dense X and its columns alone.
+    ``curvatures`` of a part are the gram and the cross terms that all rows may begin with.
     """
 
     point: Point
@@ -58,6 +59,7 @@ class FitResult:
     strength: float
     objective: Objective | None
     sandwich: Sandwich | None = None
+    curvatures: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def n_iter(self) -> int:

@@ -11,10 +11,12 @@ where b = |alpha - 2| and h is how log c answers to alpha at Gaussian noise, to 
 logit of its share is a third coordinate; alpha = 2 then has no closed form, and is tried where a step asks for it.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg.lapack import dsyev
 
 from sklearn_robust._fit.objective import (
     NORMAL_QUARTILE,
@@ -216,12 +218,12 @@ class Learned:
     def gradient(self, objective: Objective, scalars, law: Law) -> float:
         """The largest slope of J in (log c, alpha, logit share) that no bound holds, per unit weight."""
         slopes, held = self._slopes(objective, scalars, law)
-        return float(np.abs(slopes[~held]).max(initial=0.0)) / objective.total
+        sizes = [abs(slope) for slope, is_held in zip(slopes, held, strict=True) if not is_held]
+        return (max(sizes, default=0.0) if sum(sizes) == sum(sizes) else math.nan) / objective.total
 
     def free(self, objective: Objective, scalars, law: Law) -> tuple[int, ...]:
         """Which of (log c, alpha, logit share) are free to move."""
-        held = self._slopes(objective, scalars, law)[1]
-        return tuple(k for k in range(3) if not held[k])
+        return tuple(k for k, held in enumerate(self._slopes(objective, scalars, law)[1]) if not held)
 
     def position(self, law: Law) -> np.ndarray:
         """(kappa, alpha, logit share)."""
@@ -238,20 +240,24 @@ class Learned:
 
     def hessian(self, objective: Objective, scalars, law: Law, free: tuple[int, ...]) -> np.ndarray:
         """The Hessian of J in (kappa, alpha, logit share)."""
+        return np.array(self._hessian(objective, scalars.tolist(), law, free))
+
+    def _hessian(self, objective: Objective, sums: list[float], law: Law, free: tuple[int, ...]):
+        """The same as three lines, of the scalars as numbers."""
         _, slope, curvature = self._bend(law.alpha) if 0 in free else (0.0, 0.0, 0.0)
-        scale = scalars[SCALE_SCALE]
-        cross = scalars[SCALE_SHAPE] + slope * scale
+        scale = sums[SCALE_SCALE]
+        cross = sums[SCALE_SHAPE] + slope * scale
         shape = 0.0
         if 1 in free:
-            shape = scalars[SHAPE_SHAPE] + objective.total * log_partition_curvature(law.alpha)
-            shape += slope * (scalars[SCALE_SHAPE] + cross) + curvature * (objective.dof - scalars[SCALE])
-        with_share = -scalars[SHARED_SCALE], 0.0
+            shape = sums[SHAPE_SHAPE] + objective.total * log_partition_curvature(law.alpha)
+            shape += slope * (sums[SCALE_SHAPE] + cross) + curvature * (objective.dof - sums[SCALE])
+        with_share = -sums[SHARED_SCALE], 0.0
         share = 0.0
         if 2 in free:
-            share = objective.total * law.share * (1.0 - law.share) - scalars[SHARED]
+            share = objective.total * law.share * (1.0 - law.share) - sums[SHARED]
             if 1 in free:
-                with_share = with_share[0], -scalars[SHARED_SHAPE] - slope * scalars[SHARED_SCALE]
-        return np.array([[scale, cross, with_share[0]], [cross, shape, with_share[1]], [*with_share, share]])
+                with_share = with_share[0], -sums[SHARED_SHAPE] - slope * sums[SHARED_SCALE]
+        return (scale, cross, with_share[0]), (cross, shape, with_share[1]), (*with_share, share)
 
     def moved(self, law: Law, step, free: tuple[int, ...]) -> Law:
         """The law after a step in (kappa, alpha, logit share), inside the bounds."""
@@ -271,15 +277,16 @@ class Learned:
         b = abs(alpha - 2.0)
         if b == 0.0 or self.high > 2.0:
             return 0.0, 0.0, 0.0
-        log_b = np.log(b) - _NORMAL_MEAN_Z_LOG_Z
-        return 0.25 * b * log_b, 0.25 * np.sign(alpha - 2.0) * (log_b + 1.0), 0.25 / b
+        log_b = math.log(b) - _NORMAL_MEAN_Z_LOG_Z
+        return 0.25 * b * log_b, math.copysign(0.25, alpha - 2.0) * (log_b + 1.0), 0.25 / b
 
     def shortened(self, law: Law, step) -> float:
         """The fraction of a step in (kappa, alpha, logit share) where J's model is trusted, short of alpha = 2."""
-        reach = np.array([1.0, _reach(law.alpha), _SHARE_REACH])
+        of_alpha = _reach(law.alpha)
         if self.passes_two(law, step):
-            reach[1] = min(reach[1], 0.75 * (2.0 - law.alpha))
-        return float(min(1.0, (reach / np.maximum(np.abs(step), 1e-300)).min()))
+            of_alpha = min(of_alpha, 0.75 * (2.0 - law.alpha))
+        reaches = zip((1.0, of_alpha, _SHARE_REACH), map(float, step), strict=True)
+        return min(1.0, *(reach / max(abs(move), 1e-300) for reach, move in reaches))
 
     def least_squares(self, objective: Objective, scalars, law: Law) -> Law | None:
         """Alpha = 2 with its best c, where alpha may be 2 and no larger, and is so near that the dip has begun."""
@@ -309,18 +316,18 @@ class Learned:
             return self.c_min
         return max(law.c * float(np.sqrt(scalars[SQUARES] / objective.dof)), self.c_min)
 
-    def _slopes(self, objective: Objective, scalars, law: Law) -> tuple[np.ndarray, np.ndarray]:
+    def _slopes(self, objective: Objective, scalars, law: Law) -> tuple[tuple[float, ...], tuple[bool, ...]]:
         """The gradient in (log c, alpha, logit share), and which of the three is held."""
-        scale = objective.dof - scalars[SCALE]
-        apart = law.alpha == 2.0 or np.isinf(law.alpha)
-        shape = 0.0 if apart else scalars[SHAPE] + objective.total * log_partition_slope(law.alpha)
+        scale = objective.dof - float(scalars[SCALE])
+        apart = law.alpha == 2.0 or law.alpha == np.inf
+        shape = 0.0 if apart else float(scalars[SHAPE]) + objective.total * log_partition_slope(law.alpha)
         at_bound = (law.alpha <= self.low and shape >= 0.0) or (law.alpha >= self.high and shape <= 0.0)
         scale_held = objective.dof <= 0.0 or (self.at_floor(law) and scale >= 0.0)
-        share = objective.total * law.share - scalars[DIRTY]
+        share = objective.total * law.share - float(scalars[DIRTY])
         share_held = law.share == 0.0 or self.contamination is not None
         share_held = share_held or (law.share <= _LEAST_SHARE and share >= 0.0)
         share_held = share_held or (law.share >= _LARGEST_SHARE and share <= 0.0)
-        return np.array([scale, shape, share]), np.array([scale_held, apart or at_bound, share_held])
+        return (scale, shape, share), (scale_held, apart or at_bound, share_held)
 
     def _profile(self, objective: Objective, residuals, laws: list[Law]) -> tuple[list[Law], np.ndarray]:
         """Each law with the c that Σ s z w = S - d asks for, and J there.
@@ -372,16 +379,16 @@ class Learned:
 
     def _direction(self, objective: Objective, scalars, law: Law, free: tuple[int, ...]) -> np.ndarray:
         """Newton's step in what is free of (kappa, alpha, logit share); downhill where J is not convex."""
-        rows = list(free)
-        slopes = self.slopes(objective, scalars, law, free)[rows]
-        hessian = self.hessian(objective, scalars, law, free)[rows][:, rows]
         step = np.zeros(3)
-        if not (np.isfinite(hessian).all() and np.isfinite(slopes).all()):
+        lines = self._hessian(objective, scalars.tolist(), law, free)
+        matrix = [[lines[a][b] for b in free] for a in free]
+        slopes = self.slopes(objective, scalars, law, free)[list(free)]
+        if not all(map(math.isfinite, (*slopes, *(entry for line in matrix for entry in line)))):
             return step
-        units = 1.0 / np.sqrt(np.maximum(np.abs(hessian.diagonal()), 1e-6 * objective.total))
-        values, vectors = np.linalg.eigh(hessian * units * units[:, None])
-        curvatures = np.maximum(np.abs(values), 1e-3)
-        step[rows] = -units * (vectors @ ((vectors.T @ (units * slopes)) / curvatures))
+        units = [1.0 / math.sqrt(max(abs(line[k]), 1e-6 * objective.total)) for k, line in enumerate(matrix)]
+        unit = np.array(units)
+        values, vectors, _ = dsyev(np.array(matrix) * unit * unit[:, None])
+        step[list(free)] = -unit * (vectors @ ((vectors.T @ (unit * slopes)) / np.maximum(np.abs(values), 1e-3)))
         return step
 
 

@@ -32,6 +32,8 @@ _NEARLY = 1.06
 _MOST_SUBSET_WORK, _MOST_HALF_WORK, _MOST_STEP_WORK, _CHEAP_WORK, _JUDGED_WORK = 4e6, 1e8, 2e8, 1e5, 5e6
 _FEW_COLUMNS, _MORE_HALF_WORK = 12, 3e7
 _SORTED_ROWS, _STRETCH, _FEW_ENTRIES, _MOST_JUDGED = 20_000, 256, 2**16, 100_000  # the last ones in entries of X
+_SPREAD_ROWS = 1024  # tell how far a row is out
+_ENDLESS = 5  # steps that are too few to come to a minimum's last digits
 _ROUGH, _FINE = 1e-3, 1e-8
 _ANNEALING_STEPS = 8
 # Of a sparse design, whose rows the S-estimate has to write out.
@@ -45,12 +47,12 @@ _EPS = np.finfo(float).eps
 class Start:
     """Coefficients (q,) and the robust scale of their residuals: 0 for an exact fit of half the rows.
 
-    Rough where its last digits were not worth the time.
+    ``few`` are the rows it was fitted to, where it was left rough, for its last digits were not worth the time.
     """
 
     theta: np.ndarray
     scale: float
-    rough: bool = False
+    few: "_Some | None" = None
 
 
 def ols(objective: Objective) -> Start:
@@ -74,10 +76,11 @@ def s_estimate(objective: Objective, plain: Start, seed: int) -> Start:
     rows, q, n_coefs = objective.rows, len(objective.penalty), objective.n_coefs
     judges = _Some.of(rows, _n_judges(q), rng)
     few = judges.thinned(_n_rows(q))
-    spread = few.spread()
-    judges, few = judges.weighted(spread), few.weighted(spread)
+    spread = few.thinned(_SPREAD_ROWS).spread()
     max_steps = _max_steps(len(few.y), q, 100)
-    judged = len(few.y) < len(judges.y)
+    judged = few is not judges
+    judges = judges.weighted(spread)
+    few = few.weighted(spread) if judged else judges
     n_best = N_JUDGED if judged else N_REFINED
     candidates = _screened(few, n_coefs, n_best, rng)
     if judged:
@@ -85,16 +88,17 @@ def s_estimate(objective: Objective, plain: Start, seed: int) -> Start:
     candidates = np.vstack((candidates, plain.theta))
     ends, scales = refine_s(few.columns, few.y, few.near, n_coefs * few.share, candidates, max_steps, _ROUGH)
     theta = judges.best(ends[np.isfinite(scales)], n_coefs)
-    return _minimum(objective, few, theta, 100, objective.learns)
+    found = _minimum(objective, few, theta, 100, _ROUGH if objective.learns else _FINE)
+    return replace(found, few=few) if objective.learns else found
 
 
-def _minimum(objective: Objective, few: "_Some", theta, most_steps: int, rough: bool) -> Start:
+def _minimum(objective: Objective, few: "_Some", theta, most_steps: int, tol: float) -> Start:
     """The minimum of the M-scale of some rows near theta (q,), and the scale of all rows there."""
-    rows, n_coefs, tol = objective.rows, objective.n_coefs, _ROUGH if rough else _FINE
+    rows, n_coefs = objective.rows, objective.n_coefs
     max_steps = _max_steps(len(few.y), len(theta), most_steps)
     (theta,), (scale,) = refine_s(few.columns, few.y, few.weights, n_coefs, theta[None], max_steps, tol)
     theta = objective.inverse.project(theta)
-    return Start(theta, float(scale) if len(few.y) == len(rows) else rows.m_scale(theta, n_coefs), rough)
+    return Start(theta, float(scale) if len(few.y) == len(rows) else rows.m_scale(theta, n_coefs))
 
 
 @dataclass(frozen=True)
@@ -192,13 +196,12 @@ def _max_steps(n_rows: int, q: int, most: int) -> int:
     return int(np.clip(_MOST_STEP_WORK / (n_rows * q**2), 2, most))
 
 
-def sharpened(objective: Objective, start: Start, seed: int) -> Start:
+def sharpened(objective: Objective, start: Start) -> Start:
     """A rough start to its last digits, so that what is a multiple of its scale is equivariant."""
-    rows, q = objective.rows, len(start.theta)
-    if not start.rough:
+    few, q = start.few, len(start.theta)
+    if few is None or _max_steps(len(few.y), q, _ENDLESS) < _ENDLESS:
         return start
-    few = _Some.of(rows, _n_judges(q), np.random.default_rng(seed)).thinned(_n_rows(q))
-    return _minimum(objective, few, start.theta, 2000, False)  # some minima are slow to come to
+    return _minimum(objective, few, start.theta, 2000, _FINE)  # some minima are slow to come to
 
 
 def _screened(some: _Some, n_coefs: float, n_best: int, rng) -> np.ndarray:

@@ -4,7 +4,6 @@ Partial sums are added in the order of the chunks, so the number of threads does
 """
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -36,7 +35,10 @@ class RowLaw(NamedTuple):
     knee: float = np.inf
 
 
+_N_LAW = len(RowLaw._fields)
 _WITHOUT_COLUMNS = Frame(NONE, NONE, 0.0, 1.0, 1.0, False)
+_SAME_UNITS = NONE, NONE, 0.0, 1.0
+_KNOWN = {"noise": NONE, "frame": _WITHOUT_COLUMNS, "design": None, "_chunk": CHUNK_ROWS, "_units": _SAME_UNITS}
 _NO_TERMS = np.empty(0, dtype=np.int64)
 _NOT_GIVEN = np.empty((0, 0, 0))
 _WEIGHT = np.array([mixture.WEIGHT])
@@ -86,7 +88,7 @@ class Rows:
     @cached_property
     def _chunk(self) -> int:
         width = self.frame.n_coefs if self.design is None else 0  # of what is read with a row
-        return min(CHUNK_ROWS, max(CHUNK_ENTRIES // max(width, 1), 1))
+        return max(min(CHUNK_ROWS, CHUNK_ENTRIES // max(width, 1)), 1)
 
     @cached_property
     def n_chunks(self) -> int:
@@ -96,16 +98,26 @@ class Rows:
     def _map(self, task) -> None:
         """Task(chunk, first, last) for all chunks."""
         size, n = self._chunk, len(self)
-        run_all(lambda chunk: task(chunk, chunk * size, min((chunk + 1) * size, n)), self.n_chunks)
+        if n <= size:
+            task(0, 0, n)
+        else:
+            run_all(lambda chunk: task(chunk, chunk * size, min((chunk + 1) * size, n)), self.n_chunks)
+
+    @cached_property
+    def _units(self):
+        """What turns rows into working units, as a sweep takes it."""
+        frame = self.frame
+        return frame.center, 1.0 / frame.scale, frame.y_center, 1.0 / frame.y_scale
 
     def _sweep(self, theta, laws: list[RowLaw], want: int, learn_shape: bool, kept=_NO_TERMS, out=NONE[None]):
         """(scalars (k, 11), score (q,), cross (3, q), gram): the parts of the chunks added up in their order."""
-        frame, columns = self.frame, np.array(laws).reshape(-1, len(RowLaw._fields))
-        inv_scale = 1.0 / frame.scale
-        width = theta.size + {cpu.RESIDUALS: -theta.size, cpu.MEAT: N_CROSS}.get(want, 0)
-        has_gram = want not in (cpu.RESIDUALS, cpu.SCORE)
-        shapes = (len(laws), N_SCALARS), (1 + N_CROSS, width), (width, width) if has_gram else (0, 0)
-        parts = [np.zeros((self.n_chunks, *shape)) for shape in shapes]
+        law_rows = np.array(laws).reshape(-1, _N_LAW)
+        width = 0 if want == cpu.RESIDUALS else theta.size + N_CROSS if want == cpu.MEAT else theta.size
+        side = 0 if want <= cpu.SCORE else width
+        shapes = (len(laws), N_SCALARS), (1 + N_CROSS, width), (side, side)
+        units, buffers_for = self._units, theta.size
+        several = self.n_chunks > 1
+        parts = [np.zeros((self.n_chunks, *shape) if several else shape) for shape in shapes]
 
         def task(chunk, first, last):
             X, y, weights, noise, result = self.X, self.y, self.weights, self.noise, out
@@ -113,22 +125,25 @@ class Rows:
                 part = slice(first, last)
                 X, y, weights, noise, result = X[part], y[part], weights[part], noise[part], out[:, part]
                 first, last = 0, last - first
-            sums = [part[chunk] for part in parts]
-            seen = X, y, weights, noise, frame.center, inv_scale, frame.y_center, 1.0 / frame.y_scale, theta
-            buffers = cpu.scratch(theta.size)
-            if cpu.sweep(*seen, columns, want, learn_shape, first, last, _NOT_GIVEN, kept, result, *sums, *buffers):
+            sums = [part[chunk] for part in parts] if several else parts
+            seen = X, y, weights, noise, *units, theta
+            buffers = cpu.scratch(buffers_for)
+            if cpu.sweep(*seen, law_rows, want, learn_shape, first, last, _NOT_GIVEN, kept, result, *sums, *buffers):
                 return
             residuals = np.empty((1, last))
             without = _NOT_GIVEN, _NO_TERMS
-            cpu.sweep(*seen, columns, cpu.RESIDUALS, False, first, last, *without, residuals, *sums, *buffers)
+            cpu.sweep(*seen, law_rows, cpu.RESIDUALS, False, first, last, *without, residuals, *sums, *buffers)
             for part in sums:
                 part[:] = 0.0
-            terms = cpu.scalar_terms(residuals[0, first:], columns)
-            cpu.sweep(*seen, columns, want, learn_shape, first, last, terms, kept, result, *sums, *buffers)
+            terms = cpu.scalar_terms(residuals[0, first:], law_rows)
+            cpu.sweep(*seen, law_rows, want, learn_shape, first, last, terms, kept, result, *sums, *buffers)
 
-        with nullcontext() if isinstance(self.X, np.ndarray) else serial_blas():
+        if isinstance(self.X, np.ndarray):
             self._map(task)
-        scalars, linear, gram = (part[0] if self.n_chunks == 1 else part.sum(axis=0) for part in parts)
+        else:
+            with serial_blas():
+                self._map(task)
+        scalars, linear, gram = (part.sum(axis=0) for part in parts) if several else parts
         return scalars, linear[0], linear[1:], gram
 
     def sweep(self, theta, law: RowLaw, want: int, learn_shape: bool = False) -> tuple[Sums, np.ndarray]:
@@ -185,8 +200,11 @@ class Rows:
         return residuals[0]
 
     def _known(self, residuals) -> "Rows":
-        """Rows without columns, whose target are these residuals (n,)."""
-        return Rows(np.empty((len(self), 0)), residuals, self.weights, NONE, _WITHOUT_COLUMNS)
+        """Rows without columns, whose target are these residuals (n,): made in no time, for they serve one pass."""
+        rows, n = object.__new__(Rows), len(residuals)
+        given = {"X": np.empty((n, 0)), "y": residuals, "weights": self.weights}
+        rows.__dict__.update(_KNOWN, **given, n_chunks=-(-n // CHUNK_ROWS))
+        return rows
 
     def gram(self) -> np.ndarray | Gram:
         """X'SX (q, q), of the sample weights alone, in working units."""
@@ -210,7 +228,11 @@ class Rows:
 
     def m_scale(self, theta, n_coefs: float) -> float:
         """The M-scale of the residuals."""
-        return float(m_scale(self.residuals(theta), self.weights, self.total_weight, n_coefs, 0.0, 1e-10))
+        return self.scale_of(self.residuals(theta), n_coefs)
+
+    def scale_of(self, residuals, n_coefs: float) -> float:
+        """The M-scale of known residuals (n,)."""
+        return float(m_scale(np.asarray(residuals), self.weights, self.total_weight, n_coefs, 0.0, 1e-10))
 
     def clean_scale(self, theta, robust: bool, n_coefs: float) -> float:
         """Gaussian-consistent scale of the residuals: or their root mean square where none is doubted."""

@@ -2,8 +2,9 @@
 
 A block of rows is packed, transposed, into a short buffer that stays in the first cache: x' = (x - center) inv_scale,
 with a leading one where there is an intercept, all divided by the noise scale of the row. Then residuals, the terms of
-the loss, the score and the gram are formed from the buffer, so that a pass reads X once and copies nothing. The last
-block is filled up with rows of weight zero.
+the loss, the score and the gram are formed from the buffer, so that a pass reads X once and copies nothing. A pass
+without a gram needs no buffer: it reads the rows of a block as they lie, for the residuals and again for the score. The
+last block is filled up with rows of weight zero.
 """
 
 import threading
@@ -36,10 +37,10 @@ from sklearn_robust._rows.sums import (
 )
 from sklearn_robust._rows.vector import BLOCK, LINE, STEP, U
 
-# Lines of the scratch beside those of ``vector``: sample weights, residuals, fitted values, what the gram is weighted
-# with, and what the columns are multiplied by for the score and the cross terms.
-_S, _RESIDUAL, _FITTED, _G, _LINES = range(vector.N_LINES * LINE, (vector.N_LINES + 5) * LINE, LINE)
-_N_LINES = vector.N_LINES + 5 + N_CROSS
+# Lines of the scratch beside those of ``vector``: sample weights, inverse noise scales, residuals, fitted values, what
+# the gram is weighted with, and what the columns are multiplied by for the score and the cross terms.
+_S, _UNIT, _RESIDUAL, _FITTED, _G, _LINES = range(vector.N_LINES * LINE, (vector.N_LINES + 6) * LINE, LINE)
+_N_LINES = vector.N_LINES + 6 + N_CROSS
 _ALIGNED = 8  # numbers
 
 # What a sweep is asked for: residuals alone; scalars and score; these with the gram of the weights, or with the Hessian
@@ -72,30 +73,76 @@ def scratch(n_coefs: int):
 
 
 @jit_sums
-def _pack(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, first, m, steps, intercept, xt, lines):
-    """Write a block of rows: the columns ``xt``, with ones in front if there is room, y, and the sample weights."""
-    inverse = U  # of the noise scales
+def _read_numbers(y, weights, noise, y_center, y_inv_scale, first, m, steps, lines):
+    """Write of a block of rows the sample weights, the inverse noise scales, and y; zeros but for the scales beyond."""
     for i in range(STEP * steps):
-        lines[_S + i] = lines[inverse + i] = 1.0
+        lines[_S + i] = lines[_UNIT + i] = 1.0
     if weights.size:
         for i in range(m):
             lines[_S + i] = weights[first + i]
     if noise.size:
         for i in range(m):
-            lines[inverse + i] = 1.0 / noise[first + i]
+            lines[_UNIT + i] = 1.0 / noise[first + i]
     for i in range(m):
-        lines[_RESIDUAL + i] = (y[first + i] - y_center) * y_inv_scale * lines[inverse + i]
+        lines[_RESIDUAL + i] = (y[first + i] - y_center) * y_inv_scale * lines[_UNIT + i]
+    for i in range(m, STEP * steps):
+        lines[_S + i] = lines[_RESIDUAL + i] = 0.0
+
+
+@jit_sums
+def _pack(X, center, inv_scale, first, m, steps, intercept, xt, lines):
+    """Write the columns of a block of rows, with ones in front if there is room."""
     for k in range(intercept):
         for i in range(m):
-            xt[k, i] = lines[inverse + i]
+            xt[k, i] = lines[_UNIT + i]
     for i in range(m):
-        unit = lines[inverse + i]
+        unit = lines[_UNIT + i]
         for j in range(center.size):
             xt[j + intercept, i] = (X[first + i, j] - center[j]) * inv_scale[j] * unit
     for i in range(m, STEP * steps):
-        lines[_S + i] = lines[_RESIDUAL + i] = 0.0
         for j in range(intercept + center.size):
             xt[j, i] = 0.0
+
+
+@jit_sums
+def _subtract_fitted_rows(X, center, inv_scale, theta, first, m, steps, intercept, lines):
+    """The same as ``_pack`` and ``_subtract_fitted``, without columns: rows are read as they lie, four at a time."""
+    for i in range(0, m, 4):
+        a, b, c, d = first + i, first + min(i + 1, m - 1), first + min(i + 2, m - 1), first + min(i + 3, m - 1)
+        ta = tb = tc = td = 0.0
+        for j in range(center.size):
+            middle, factor = center[j], inv_scale[j]
+            coef = theta[j + intercept]
+            ta += (X[a, j] - middle) * factor * coef
+            tb += (X[b, j] - middle) * factor * coef
+            tc += (X[c, j] - middle) * factor * coef
+            td += (X[d, j] - middle) * factor * coef
+        lines[_FITTED + i], lines[_FITTED + i + 1], lines[_FITTED + i + 2], lines[_FITTED + i + 3] = ta, tb, tc, td
+    for k in range(intercept):
+        for i in range(m):
+            lines[_FITTED + i] += theta[k]
+    for i in range(m):
+        lines[_RESIDUAL + i] -= lines[_FITTED + i] * lines[_UNIT + i]
+
+
+@jit_sums
+def _add_score_rows(X, center, inv_scale, first, m, intercept, lines, score):
+    """Add X'g, where g is the line of the score: of the rows as they lie."""
+    for i in range(m):
+        lines[_LINES + i] *= lines[_UNIT + i]
+    for k in range(intercept):
+        total = 0.0
+        for i in range(m):
+            total += lines[_LINES + i]
+        score[k] += total
+    for i in range(0, m, 4):
+        a, b, c, d = first + i, first + min(i + 1, m - 1), first + min(i + 2, m - 1), first + min(i + 3, m - 1)
+        ga, gb, gc, gd = lines[_LINES + i], lines[_LINES + i + 1], lines[_LINES + i + 2], lines[_LINES + i + 3]
+        for j in range(center.size):
+            middle = center[j]
+            score[j + intercept] += inv_scale[j] * (
+                ga * (X[a, j] - middle) + gb * (X[b, j] - middle) + gc * (X[c, j] - middle) + gd * (X[d, j] - middle)
+            )
 
 
 @jit_sums
@@ -301,8 +348,12 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
         if m > BLOCK:
             m = BLOCK
         steps = (m + STEP - 1) // STEP
-        _pack(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, start, m, steps, intercept, xt, lines)
-        if want != PLAIN_GRAM:
+        _read_numbers(y, weights, noise, y_center, y_inv_scale, start, m, steps, lines)
+        if want <= SCORE:
+            _subtract_fitted_rows(X, center, inv_scale, theta, start, m, steps, intercept, lines)
+        else:
+            _pack(X, center, inv_scale, start, m, steps, intercept, xt, lines)
+        if want > SCORE and want != PLAIN_GRAM:
             _subtract_fitted(xt, theta, steps, lines)
         if want == RESIDUALS:
             for i in range(m):
@@ -331,7 +382,9 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
         for k in range(kept.size):
             for i in range(m):
                 out[k, start + i] = lines[kept[k] * LINE + i]
-        if want != PLAIN_GRAM:
+        if want == SCORE:
+            _add_score_rows(X, center, inv_scale, start, m, intercept, lines, linear[0])
+        elif want != PLAIN_GRAM:
             add_score(xt, lines, _S if want == MEAT else _LINES, STEP * steps, linear[0])
         if want == HESSIAN:
             _add_cross(xt, lines, steps, linear)

@@ -167,7 +167,7 @@ def _of_dense(X, weights, fit_intercept, bounded) -> tuple[np.ndarray, np.ndarra
 
     Relative to a first row and the largest entry, so that columns far from zero or near overflow keep their digits.
     """
-    largest, center, square, spread = columns = np.zeros((4, X.shape[1]))
+    largest, center, square, spread, _ = columns = np.zeros((5, X.shape[1]))
     columns[1] = X[0] if fit_intercept else 0.0
     _add_moments(X, weights, float(weights.sum()) if weights.size else float(len(X)), fit_intercept, columns)
     found = spread > 8.0 * np.finfo(float).eps
@@ -182,7 +182,7 @@ def _of_dense(X, weights, fit_intercept, bounded) -> tuple[np.ndarray, np.ndarra
 def _glanced(X) -> np.ndarray:
     """The typical deviation of the columns (p,) from their middle, in a few of the rows."""
     few = np.sort(X[:: max(len(X) // _GLANCED, 1)][:_GLANCED], axis=0)
-    return np.median(np.abs(few - few[len(few) // 2]), axis=0)
+    return np.sort(np.abs(few - few[len(few) // 2]), axis=0)[len(few) // 2]
 
 
 def _of_column(j, column, weights, fit_intercept, center: float, size: float) -> tuple[float, float]:
@@ -203,7 +203,10 @@ def _of_column(j, column, weights, fit_intercept, center: float, size: float) ->
 
 @jit
 def _add_moments(X, weights, total, fit_intercept, columns):
-    """Write the largest entries, centres, and the mean squares and largest of the deviations, in units of the first."""
+    """Write the largest entries, centres, and the mean squares and largest of the deviations, in units of the first.
+
+    And what is taken off for these: the centres in such units.
+    """
     n, p = X.shape
     for i in range(n):
         for j in range(p):
@@ -212,10 +215,12 @@ def _add_moments(X, weights, total, fit_intercept, columns):
         if columns[0, j] == 0.0:
             columns[0, j] = 1.0
     for step in range(0 if fit_intercept else 1, 2):
+        for j in range(p):
+            columns[4, j] = columns[1, j] / columns[0, j]
         for i in range(n):
             share = (weights[i] if weights.size else 1.0) / total
             for j in range(p):
-                deviation = X[i, j] / columns[0, j] - columns[1, j] / columns[0, j]
+                deviation = X[i, j] / columns[0, j] - columns[4, j]
                 if step == 0:
                     columns[2, j] += share * deviation
                 else:

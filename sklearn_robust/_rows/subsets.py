@@ -16,11 +16,13 @@ import numpy as np
 from sklearn_robust._loss.bisquare import BREAKDOWN, TUNING, WIDE_MEAN, WIDE_TUNING, bisquare, bisquare_weight
 from sklearn_robust._loss.jit import jit, jit_sums
 from sklearn_robust._rows.cpu import add_gram, add_score
+from sklearn_robust._rows.threads import run_all
 from sklearn_robust._rows.vector import STEP
 
 _FIRST = np.int64(0)  # no literal, for which a function would be compiled again
 _DEPENDENT = 1e-9
-_SAME_BASIN = 0.05
+_SAME_BASIN = 0.15
+_DEAR = 1e7  # multiplications of a step, for which another thread is worth it
 _STRIDE, _LEAST_LOG_SCALE, _MOST_SCALES = np.log(4.0), np.log(1e-300), 1200
 
 
@@ -268,12 +270,18 @@ def refine_s(Xt, y, weights, n_coefs: float, candidates, max_steps: int, tol: fl
 
     Until a step gains less than the fraction ``tol``, with scales good to ``scale_tol``, or to a hundredth of ``tol``.
     One that comes within a fraction ``same`` of the scale of the best so far would end there too: it is left, its scale
-    is inf. An exact fit leaves all others.
+    is inf. An exact fit leaves all others. Where a step is dear, this goes for either half of the candidates alone.
     """
     total, (Xt, y, weights) = weights.sum(), map(_filled_up, (Xt, y, weights))
     ends, scales = candidates.copy(), np.empty(len(candidates))
-    rows = Xt, y, weights, total, n_coefs
-    _refine(*rows, max_steps, tol, scale_tol or 0.01 * tol, same, ends, scales, np.empty(len(y)), *_buffers(*Xt.shape))
+    rows, settings = (Xt, y, weights, total, n_coefs), (max_steps, tol, scale_tol or 0.01 * tol, same)
+    n_parts = min(2, len(candidates)) if Xt.size * len(Xt) > _DEAR else 1
+
+    def refine(k: int) -> None:
+        part = slice(k * len(scales) // n_parts, (k + 1) * len(scales) // n_parts)
+        _refine(*rows, *settings, ends[part], scales[part], np.empty(len(y)), *_buffers(*Xt.shape))
+
+    run_all(refine, n_parts)
     return ends, scales
 
 
