@@ -39,7 +39,7 @@ _FAR_WIDER = 2.0
 _FAR, _PLEASED, _MOST_ENTRIES = 6.0, 0.5, 100_000
 
 
-def with_background(objective: Objective, policy: Learned, start: Start, law: Law, seed: int, plain, run, walk):
+def with_background(objective: Objective, policy: Learned, start: Start, law: Law, plain, run, walk):
     """The fit (point, history, reason) without a background, or the one with it that the data call for.
 
     ``law`` is the plain one nearest to the start's residuals; ``plain()`` is the fit without, made when first asked
@@ -59,7 +59,7 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
             return plain()
         if _slopes_scale(objective, plain()[0].theta, residuals) / start.scale <= _near_scale(n, q):
             return plain()
-    start = sharpened(objective, start, seed)
+    start = sharpened(objective, start)
     residuals = objective.rows.residuals(start.theta)
     light = replace(policy, low=min(max(policy.low, _LIGHT), policy.high))  # heavy tails would do for a background
     laws = _mixtures(objective, light, start.scale, _NARROW * start.scale)
@@ -155,9 +155,9 @@ def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
     few = min(n, len(rows)) <= _FEW_ROWS_A_COEFFICIENT * q
     if point.law.share > 0.0 or objective.penalised or few or is_rounding(objective, start):
         return False
-    most = max(_MOST_ENTRIES // len(start.theta), 1000)
-    if len(rows) > most:
-        rows = rows.take(np.linspace(0, len(rows) - 1, most).astype(np.intp))
+    most, n_rows = max(_MOST_ENTRIES // len(start.theta), 1000), len(rows)
+    if n_rows > most:
+        rows = rows.part("witnesses", lambda: np.linspace(0, n_rows - 1, most).astype(np.intp))
     reference = rows.residuals(start.theta)
     theta = _recentred(rows, point.theta, reference)
     if rows.m_scale(theta, q) <= (1.1 + 5.0 * q / n) * start.scale:  # clean data of any law hardly ever come so far

@@ -11,7 +11,7 @@ import threading
 import numpy as np
 
 from sklearn_robust._loss import mixture
-from sklearn_robust._loss.jit import jit, jit_sums
+from sklearn_robust._loss.jit import jit, jit_exact, jit_sums
 from sklearn_robust._loss.terms import all_terms
 from sklearn_robust._rows import vector
 from sklearn_robust._rows.sums import (
@@ -71,10 +71,10 @@ def scratch(n_coefs: int):
     return made
 
 
-@jit_sums
-def _pack(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, first, m, steps, intercept, xt, lines):
-    """Write a block of rows: the columns ``xt``, with ones in front if there is room, y, and the sample weights."""
-    inverse = U  # of the noise scales
+@jit_exact
+def _write_rows(y, weights, noise, y_center, y_inv_scale, first, m, steps, lines):
+    """Write of a block of rows y, the sample weights, and the inverse noise scales to the line of u."""
+    inverse = U
     for i in range(STEP * steps):
         lines[_S + i] = lines[inverse + i] = 1.0
     if weights.size:
@@ -85,6 +85,14 @@ def _pack(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, first,
             lines[inverse + i] = 1.0 / noise[first + i]
     for i in range(m):
         lines[_RESIDUAL + i] = (y[first + i] - y_center) * y_inv_scale * lines[inverse + i]
+    for i in range(m, STEP * steps):
+        lines[_S + i] = lines[_RESIDUAL + i] = 0.0
+
+
+@jit_exact
+def _pack(X, center, inv_scale, first, m, steps, intercept, xt, lines):
+    """Write the columns of a block of rows, with ones in front if there is room."""
+    inverse = U
     for k in range(intercept):
         for i in range(m):
             xt[k, i] = lines[inverse + i]
@@ -93,7 +101,6 @@ def _pack(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, first,
         for j in range(center.size):
             xt[j + intercept, i] = (X[first + i, j] - center[j]) * inv_scale[j] * unit
     for i in range(m, STEP * steps):
-        lines[_S + i] = lines[_RESIDUAL + i] = 0.0
         for j in range(intercept + center.size):
             xt[j, i] = 0.0
 
@@ -285,11 +292,12 @@ def _add_for_inference(xt, intercept, steps, lines, scalars):
 
 
 @jit
-def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, laws, want, learn_shape, first, last,
-          given, kept, out, scalars, linear, gram, lines, bits, xt, gx):  # fmt: skip
+def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, laws, want, learn_shape,
+          first, last, given, kept, out, scalars, linear, gram, lines, bits, buffer, gx):  # fmt: skip
     """Rows first to last: the sums that are wanted, added to the arguments; False where a row is out of reach.
 
-    Then, and only then, the terms have to be ``given`` (k, 8, last - first).
+    Then, and only then, the terms have to be ``given`` (k, 8, last - first). The columns of all blocks may be
+    ``packed`` already.
 
     A law (a row of ``laws`` (k, 6)) is alpha, c, and with a background what ``vector.mix`` takes; tail is -inf without.
     ``scalars`` (k, 11) are taken at each; the others at the last: ``linear`` (4, q), the score and the cross terms, and
@@ -301,7 +309,12 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
         if m > BLOCK:
             m = BLOCK
         steps = (m + STEP - 1) // STEP
-        _pack(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, start, m, steps, intercept, xt, lines)
+        _write_rows(y, weights, noise, y_center, y_inv_scale, start, m, steps, lines)
+        xt = buffer
+        if packed.size and want != MEAT:  # which overwrites them
+            xt = packed[start // BLOCK]
+        else:
+            _pack(X, center, inv_scale, start, m, steps, intercept, xt, lines)
         if want != PLAIN_GRAM:
             _subtract_fitted(xt, theta, steps, lines)
         if want == RESIDUALS:

@@ -11,6 +11,8 @@ Loops are written out: the compiler takes seconds over assignments and reduction
 fill up a multiple of STEP, as in ``vector``.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from sklearn_robust._loss.bisquare import BREAKDOWN, TUNING, WIDE_MEAN, WIDE_TUNING, bisquare, bisquare_weight
@@ -112,41 +114,80 @@ def clean_scale(residuals, weights, total, n_coefs):
     return scale
 
 
+class Eliminated(NamedTuple):
+    """Subsets of rows in general position, each with its elimination: whatever y is, the fit is two substitutions.
+
+    Of each of B subsets the row numbers (B, q), the columns that they were solved for (B, q), how many there are (B,),
+    the reduced rows (B, q, q), and the factors that reduced them, each with what its row was scaled by (B, q, q).
+    """
+
+    rows: np.ndarray
+    pivots: np.ndarray
+    found: np.ndarray
+    table: np.ndarray
+    factors: np.ndarray
+
+    @classmethod
+    def of(cls, Xt, draws) -> "Eliminated":
+        """The first of each line of row numbers (B, k) that are in general position."""
+        q = len(Xt)
+        made = cls.none(q, len(draws))
+        _eliminate(Xt, draws, *made, np.empty(q))
+        return made
+
+    @classmethod
+    def none(cls, q: int, n: int = 0) -> "Eliminated":
+        """Room for n subsets."""
+        rows, pivots = np.empty((2, n, q), np.int64)
+        table, factors = np.empty((2, n, q, q))
+        return cls(rows, pivots, np.empty(n, np.int64), table, factors)
+
+
 @jit
-def _exact_fit(Xt, y, rows, theta, table, pivots):
-    """Coefficients through the first rows in general position; unreachable directions stay 0."""
-    q = theta.size
-    found = 0
-    row = table[q]
-    for drawn in range(rows.size):
-        index = rows[drawn]
-        size = 0.0
-        for j in range(q):
-            row[j] = Xt[j, index]
-            size = max(size, abs(row[j]))
-        row[q] = y[index]
-        for k in range(found):
-            factor = row[pivots[k]]
-            for j in range(q + 1):
-                row[j] -= factor * table[k, j]
-            row[pivots[k]] = 0.0
-        pivot = 0
-        for j in range(q):
-            if abs(row[j]) > abs(row[pivot]):
-                pivot = j
-        if abs(row[pivot]) <= _DEPENDENT * size:
-            continue
-        inverse = 1.0 / row[pivot]
-        for j in range(q + 1):
-            table[found, j] = row[j] * inverse
-        pivots[found] = pivot
-        found += 1
-        if found == q:
-            break
-    for j in range(q):
+def _eliminate(Xt, draws, rows, pivots, found, table, factors, row):
+    q = row.size
+    for subset in range(draws.shape[0]):
+        n = 0
+        for drawn in range(draws.shape[1]):
+            index = draws[subset, drawn]
+            size = 0.0
+            for j in range(q):
+                row[j] = Xt[j, index]
+                size = max(size, abs(row[j]))
+            for k in range(n):
+                factor = row[pivots[subset, k]]
+                factors[subset, n, k] = factor
+                for j in range(q):
+                    row[j] -= factor * table[subset, k, j]
+                row[pivots[subset, k]] = 0.0
+            pivot = 0
+            for j in range(q):
+                if abs(row[j]) > abs(row[pivot]):
+                    pivot = j
+            if abs(row[pivot]) <= _DEPENDENT * size:
+                continue
+            inverse = 1.0 / row[pivot]
+            for j in range(q):
+                table[subset, n, j] = row[j] * inverse
+            rows[subset, n], pivots[subset, n], factors[subset, n, n] = index, pivot, inverse
+            n += 1
+            if n == q:
+                break
+        found[subset] = n
+
+
+@jit
+def _exact_fit(y, rows, pivots, found, table, factors, theta, values):
+    """Coefficients through a subset; unreachable directions stay 0."""
+    for j in range(theta.size):
         theta[j] = 0.0
+    for k in range(found):
+        value = y[rows[k]]
+        for earlier in range(k):
+            value -= factors[k, earlier] * values[earlier]
+        values[k] = value * factors[k, k]
     for k in range(found - 1, -1, -1):
-        value = table[k, q]
+        value = values[k]
         for later in range(k + 1, found):
             value -= table[k, pivots[later]] * theta[pivots[later]]
         theta[pivots[k]] = value
@@ -218,29 +259,28 @@ def _buffers(q: int, m: int):
     return np.empty(m), np.empty(m), np.empty((q, q)), np.empty(q), np.empty((5, m))
 
 
-def screen(Xt, y, weights, n_coefs: float, halves, draws, n_kept: int) -> np.ndarray:
+def screen(Xt, y, weights, n_coefs: float, halves, subsets: Eliminated, n_kept: int) -> np.ndarray:
     """Coefficients (., q) of the best candidates by M-scale, at most ``n_kept`` of them.
 
     Xt (q, m) are the rows' columns. Candidates are least squares with each line of weights ``halves`` (B, m), and the
-    exact fits of each line of ``draws`` (B, k). An exact fit of most rows ends the search.
+    exact fits of subsets. An exact fit of most rows ends the search.
     """
     total, (Xt, y, weights, halves) = weights.sum(), map(_filled_up, (Xt, y, weights, halves))
     q, m = Xt.shape
     best, scales = np.zeros((n_kept, q)), np.full(n_kept, np.inf)
-    elimination = np.empty((q + 1, q + 1)), np.empty(q, np.int64)
     rows = Xt, y, weights, total, n_coefs
-    _screen(*rows, halves, draws, best, scales, *elimination, np.empty(q), *_buffers(q, m))
+    _screen(*rows, halves, *subsets, best, scales, *np.empty((2, q)), *_buffers(q, m))
     return best[np.isfinite(scales)]
 
 
 @jit
-def _screen(Xt, y, weights, total, n_coefs, halves, draws, best, scales, table, pivots, theta, residuals, products,
-            gram, rhs, gx):  # fmt: skip
+def _screen(Xt, y, weights, total, n_coefs, halves, rows, pivots, found, table, factors, best, scales, theta, values,
+            residuals, products, gram, rhs, gx):  # fmt: skip
     q = theta.size
     target = BREAKDOWN * (total - n_coefs)
     scale = 0.0
     worst = 0
-    for k in range(halves.shape[0] + draws.shape[0]):
+    for k in range(halves.shape[0] + found.size):
         if k < halves.shape[0]:
             for j in range(q):
                 theta[j] = 0.0
@@ -248,7 +288,8 @@ def _screen(Xt, y, weights, total, n_coefs, halves, draws, best, scales, table, 
                 residuals[i] = y[i]
             _fit(Xt, y, halves[k], theta, residuals, products, gram, rhs, gx)
         else:
-            _exact_fit(Xt, y, draws[k - halves.shape[0]], theta, table, pivots)
+            b = k - halves.shape[0]
+            _exact_fit(y, rows[b], pivots[b], found[b], table[b], factors[b], theta, values)
             _residuals(Xt, y, theta, residuals)
         if scales[worst] < np.inf and _mean_bisquare(residuals, weights, scales[worst], target) >= 1.0:
             continue
