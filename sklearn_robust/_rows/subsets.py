@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_robust._loss.bisquare import BREAKDOWN, TUNING, WIDE_MEAN, WIDE_TUNING, bisquare, bisquare_weight
+from sklearn_robust._loss.bisquare import BREAKDOWN, TUNING, WIDE_MEAN, WIDE_TUNING, bisquare, bisquare_slope, bisquare_weight
 from sklearn_robust._loss.jit import jit, jit_sums
 from sklearn_robust._rows.cpu import add_gram, add_score
 from sklearn_robust._rows.vector import STEP
@@ -23,6 +23,9 @@ from sklearn_robust._rows.vector import STEP
 _FIRST = np.int64(0)  # no literal, for which a function would be compiled again
 _DEPENDENT = 1e-9
 _SAME_BASIN = 0.05
+# A step is weighted least squares, times how much the weights exceed the curvature, at most so much; the factor of the
+# last gram serves while gains fall by a factor.
+_LONGEST, _FAST = 3.0, 0.8
 _STRIDE, _LEAST_LOG_SCALE, _MOST_SCALES = np.log(4.0), np.log(1e-300), 1200
 
 
@@ -203,32 +206,43 @@ def _residuals(Xt, y, theta, out):
             out[i] -= coef * Xt[j, i]
 
 
-@jit
-def _fit(Xt, y, weights, theta, residuals, products, gram, rhs, gx):
-    """Move theta, and its residuals, to weighted least squares, by Cholesky; directions without weight are not moved.
+@jit_sums
+def _factorise(Xt, weights, gram, gx):
+    """Write Cholesky's factor of the weighted gram; of directions without weight zeros."""
+    q = gram.shape[0]
+    for a in range(q):
+        for b in range(q):
+            gram[a, b] = 0.0
+    add_gram(Xt, weights, _FIRST, STEP * (weights.size // STEP), gram, gx)
+    for a in range(q):
+        diagonal = gram[a, a]
+        for b in range(a):
+            total = 0.0
+            for k in range(b):
+                total += gram[a, k] * gram[b, k]
+            gram[a, b] = (gram[a, b] - total) / gram[b, b] if gram[b, b] > 0.0 else 0.0
+        total = 0.0
+        for k in range(a):
+            total += gram[a, k] * gram[a, k]
+        gram[a, a] = np.sqrt(diagonal - total) if diagonal - total > 1e-12 * diagonal else 0.0
 
-    ``products`` (m,), ``gram`` (q, q), ``rhs`` (q,) and ``gx``, as for ``add_gram``, are overwritten.
+
+@jit
+def _fit(Xt, y, weights, renew, length, theta, residuals, products, gram, rhs, gx):
+    """Move theta, and its residuals, by some length towards weighted least squares.
+
+    By a Cholesky factor of the weighted gram, or that of other weights unless it is to be renewed; directions without
+    weight are not moved. ``products`` (m,), ``gram`` (q, q), ``rhs`` (q,) and ``gx``, as for ``add_gram``, are
+    overwritten.
     """
     q = theta.size
     for a in range(q):
         rhs[a] = 0.0
-        for b in range(q):
-            gram[a, b] = 0.0
     for i in range(STEP * (y.size // STEP)):
         products[i] = weights[i] * residuals[i]
     add_score(Xt, products, _FIRST, STEP * (y.size // STEP), rhs)
-    add_gram(Xt, weights, _FIRST, STEP * (y.size // STEP), gram, gx)
-    for a in range(q):
-        diagonal = gram[a, a]
-        for b in range(a):
-            total = gram[a, b]
-            for k in range(b):
-                total -= gram[a, k] * gram[b, k]
-            gram[a, b] = total / gram[b, b] if gram[b, b] > 0.0 else 0.0
-        total = diagonal
-        for k in range(a):
-            total -= gram[a, k] * gram[a, k]
-        gram[a, a] = np.sqrt(total) if total > 1e-12 * diagonal else 0.0
+    if renew:
+        _factorise(Xt, weights, gram, gx)
     for a in range(q):
         for k in range(a):
             rhs[a] -= gram[a, k] * rhs[k]
@@ -238,14 +252,21 @@ def _fit(Xt, y, weights, theta, residuals, products, gram, rhs, gx):
             rhs[a] -= gram[k, a] * rhs[k]
         rhs[a] = rhs[a] / gram[a, a] if gram[a, a] > 0.0 else 0.0
     for a in range(q):
-        theta[a] += rhs[a]
+        theta[a] += length * rhs[a]
     _residuals(Xt, y, theta, residuals)
 
 
 @jit_sums
 def _bisquare_weights(residuals, weights, scale, out):
+    """Write the weights, and return by how much they exceed the curvature of the loss."""
+    total = slope = 0.0
     for i in range(STEP * (residuals.size // STEP)):
-        out[i] = weights[i] * bisquare_weight(residuals[i] / scale)
+        u = residuals[i] / scale
+        w = weights[i] * bisquare_weight(u)
+        out[i] = w
+        total += w
+        slope += weights[i] * bisquare_slope(u)
+    return total / slope if slope > 0.0 else np.inf
 
 
 def _filled_up(values) -> np.ndarray:
@@ -286,7 +307,7 @@ def _screen(Xt, y, weights, total, n_coefs, halves, rows, pivots, found, table, 
                 theta[j] = 0.0
             for i in range(STEP * (y.size // STEP)):
                 residuals[i] = y[i]
-            _fit(Xt, y, halves[k], theta, residuals, products, gram, rhs, gx)
+            _fit(Xt, y, halves[k], True, 1.0, theta, residuals, products, gram, rhs, gx)
         else:
             b = k - halves.shape[0]
             _exact_fit(y, rows[b], pivots[b], found[b], table[b], factors[b], theta, values)
@@ -308,25 +329,28 @@ def refine_s(Xt, y, weights, n_coefs: float, candidates, max_steps: int, tol: fl
     """Iterate candidates (k, q) to minima of the M-scale: (coefficients (k, q), scales (k,)).
 
     Until a step gains less than the fraction ``tol``, with scales good to ``scale_tol``, or to a hundredth of ``tol``.
+    Steps are near Newton's, and by weighted least squares, which never raises the scale, where these did.
     One that comes within a fraction ``same`` of the scale of the best so far would end there too: it is left, its scale
     is inf. An exact fit leaves all others.
     """
     total, (Xt, y, weights) = weights.sum(), map(_filled_up, (Xt, y, weights))
     ends, scales = candidates.copy(), np.empty(len(candidates))
-    rows = Xt, y, weights, total, n_coefs
-    _refine(*rows, max_steps, tol, scale_tol or 0.01 * tol, same, ends, scales, np.empty(len(y)), *_buffers(*Xt.shape))
+    rows, last, new_weights = (Xt, y, weights, total, n_coefs), np.empty(len(Xt)), np.empty(len(y))
+    tolerances = tol, scale_tol or 0.01 * tol, same
+    _refine(*rows, max_steps, *tolerances, ends, scales, last, new_weights, *_buffers(*Xt.shape))
     return ends, scales
 
 
 @jit
-def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, ends, scales, row_weights, residuals,
-            products, gram, rhs, gx):  # fmt: skip
+def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, ends, scales, last, row_weights,
+            residuals, products, gram, rhs, gx):  # fmt: skip
     best = 0
     for j in range(scales.size):
         current = ends[j]
         _residuals(Xt, y, current, residuals)
         scales[j] = m_scale(residuals, weights, total, n_coefs, scales[best] if j > 0 else 0.0, scale_tol)
-        before = np.inf
+        before = gained_before = np.inf
+        sure = renew = True
         for _ in range(max_steps + 1):
             if scales[j] < scales[best]:
                 best = j
@@ -337,11 +361,25 @@ def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, end
                 if distance < same * scales[best]:
                     scales[j] = np.inf
                     break
-            if scales[j] == 0.0 or before - scales[j] <= tol * scales[j]:
+            gained = before - scales[j]
+            if gained < 0.0 and not sure:
+                for a in range(current.size):
+                    current[a] = last[a]
+                _residuals(Xt, y, current, residuals)
+                scales[j] = before
+                sure = renew = True
+            elif scales[j] == 0.0 or gained <= tol * scales[j]:
                 break
+            else:
+                renew = not gained < _FAST * gained_before
+                sure = False
+                gained_before = gained
             before = scales[j]
-            _bisquare_weights(residuals, weights, before, row_weights)
-            _fit(Xt, y, row_weights, current, residuals, products, gram, rhs, gx)
+            for a in range(current.size):
+                last[a] = current[a]
+            length = _bisquare_weights(residuals, weights, before, row_weights)
+            length = 1.0 if sure else min(length, _LONGEST)
+            _fit(Xt, y, row_weights, renew, length, current, residuals, products, gram, rhs, gx)
             scales[j] = m_scale(residuals, weights, total, n_coefs, before, scale_tol)
         if scales[best] == 0.0:
             for other in range(scales.size):
