@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg.lapack import dsyev
 
 from sklearn_robust._fit.objective import (
     NORMAL_QUARTILE,
@@ -379,7 +380,7 @@ class Learned:
         if not (np.isfinite(hessian).all() and np.isfinite(slopes).all()):
             return step
         units = 1.0 / np.sqrt(np.maximum(np.abs(hessian.diagonal()), 1e-6 * objective.total))
-        values, vectors = np.linalg.eigh(hessian * units * units[:, None])
+        values, vectors, _ = dsyev(hessian * units * units[:, None])
         curvatures = np.maximum(np.abs(values), 1e-3)
         step[rows] = -units * (vectors @ ((vectors.T @ (units * slopes)) / curvatures))
         return step

@@ -15,7 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_robust._loss.bisquare import BREAKDOWN, TUNING, WIDE_MEAN, WIDE_TUNING, bisquare, bisquare_slope, bisquare_weight
+from sklearn_robust._loss.bisquare import (
+    BREAKDOWN,
+    TUNING,
+    WIDE_MEAN,
+    WIDE_TUNING,
+    bisquare,
+    bisquare_slope,
+    bisquare_weight,
+)
 from sklearn_robust._loss.jit import jit, jit_sums
 from sklearn_robust._rows.cpu import add_gram, add_score
 from sklearn_robust._rows.vector import STEP
@@ -207,13 +215,13 @@ def _residuals(Xt, y, theta, out):
 
 
 @jit_sums
-def _factorise(Xt, weights, gram, gx):
+def _factorise(Xt, weights, m, gram, gx):
     """Write Cholesky's factor of the weighted gram; of directions without weight zeros."""
     q = gram.shape[0]
     for a in range(q):
         for b in range(q):
             gram[a, b] = 0.0
-    add_gram(Xt, weights, _FIRST, STEP * (weights.size // STEP), gram, gx)
+    add_gram(Xt, weights, _FIRST, m, gram, gx)
     for a in range(q):
         diagonal = gram[a, a]
         for b in range(a):
@@ -228,32 +236,47 @@ def _factorise(Xt, weights, gram, gx):
 
 
 @jit
-def _fit(Xt, y, weights, renew, length, theta, residuals, products, gram, rhs, gx):
-    """Move theta, and its residuals, by some length towards weighted least squares.
+def _find_step(Xt, residuals, weights, m, renew, products, gram, step, gx):
+    """Write the step to weighted least squares of m rows; directions without weight are not moved.
 
-    By a Cholesky factor of the weighted gram, or that of other weights unless it is to be renewed; directions without
-    weight are not moved. ``products`` (m,), ``gram`` (q, q), ``rhs`` (q,) and ``gx``, as for ``add_gram``, are
-    overwritten.
+    By Cholesky's factor of the weighted gram, or that of other weights unless it is to be renewed. ``products`` (m,),
+    ``gram`` (q, q), ``step`` (q,) and ``gx``, as for ``add_gram``, are overwritten.
     """
-    q = theta.size
+    q, m = step.size, STEP * (m // STEP)
     for a in range(q):
-        rhs[a] = 0.0
-    for i in range(STEP * (y.size // STEP)):
+        step[a] = 0.0
+    for i in range(m):
         products[i] = weights[i] * residuals[i]
-    add_score(Xt, products, _FIRST, STEP * (y.size // STEP), rhs)
+    add_score(Xt, products, _FIRST, m, step)
     if renew:
-        _factorise(Xt, weights, gram, gx)
+        _factorise(Xt, weights, m, gram, gx)
     for a in range(q):
         for k in range(a):
-            rhs[a] -= gram[a, k] * rhs[k]
-        rhs[a] = rhs[a] / gram[a, a] if gram[a, a] > 0.0 else 0.0
+            step[a] -= gram[a, k] * step[k]
+        step[a] = step[a] / gram[a, a] if gram[a, a] > 0.0 else 0.0
     for a in range(q - 1, -1, -1):
         for k in range(a + 1, q):
-            rhs[a] -= gram[k, a] * rhs[k]
-        rhs[a] = rhs[a] / gram[a, a] if gram[a, a] > 0.0 else 0.0
-    for a in range(q):
-        theta[a] += length * rhs[a]
-    _residuals(Xt, y, theta, residuals)
+            step[a] -= gram[k, a] * step[k]
+        step[a] = step[a] / gram[a, a] if gram[a, a] > 0.0 else 0.0
+
+
+@jit
+def _gather(Xt, y, weights, numbers, half, half_y, half_weights):
+    """Write the rows that have weight, filled up to a multiple of STEP, and return how many there are then."""
+    m = 0
+    for i in range(y.size):
+        if weights[i] > 0.0:
+            numbers[m], half_y[m], half_weights[m] = i, y[i], weights[i]
+            m += 1
+    for j in range(Xt.shape[0]):
+        for i in range(m):
+            half[j, i] = Xt[j, numbers[i]]
+    while m % STEP:
+        half_y[m] = half_weights[m] = 0.0
+        for j in range(Xt.shape[0]):
+            half[j, m] = 0.0
+        m += 1
+    return m
 
 
 @jit_sums
@@ -276,7 +299,7 @@ def _filled_up(values) -> np.ndarray:
 
 
 def _buffers(q: int, m: int):
-    """What ``_fit`` writes to for m rows of q columns, from ``residuals`` on."""
+    """What ``_find_step`` writes to for m rows of q columns, after the residuals (m,)."""
     return np.empty(m), np.empty(m), np.empty((q, q)), np.empty(q), np.empty((5, m))
 
 
@@ -290,28 +313,28 @@ def screen(Xt, y, weights, n_coefs: float, halves, subsets: Eliminated, n_kept: 
     q, m = Xt.shape
     best, scales = np.zeros((n_kept, q)), np.full(n_kept, np.inf)
     rows = Xt, y, weights, total, n_coefs
-    _screen(*rows, halves, *subsets, best, scales, *np.empty((2, q)), *_buffers(q, m))
+    half = np.empty(m, np.int64), np.empty((q, m)), *np.empty((2, m))
+    _screen(*rows, halves, *subsets, best, scales, *np.empty((2, q)), *half, *_buffers(q, m))
     return best[np.isfinite(scales)]
 
 
 @jit
 def _screen(Xt, y, weights, total, n_coefs, halves, rows, pivots, found, table, factors, best, scales, theta, values,
-            residuals, products, gram, rhs, gx):  # fmt: skip
+            numbers, half, half_y, half_weights, residuals, products, gram, step, gx):  # fmt: skip
     q = theta.size
     target = BREAKDOWN * (total - n_coefs)
     scale = 0.0
     worst = 0
     for k in range(halves.shape[0] + found.size):
         if k < halves.shape[0]:
+            m = _gather(Xt, y, halves[k], numbers, half, half_y, half_weights)
+            _find_step(half, half_y, half_weights, m, True, products, gram, step, gx)
             for j in range(q):
-                theta[j] = 0.0
-            for i in range(STEP * (y.size // STEP)):
-                residuals[i] = y[i]
-            _fit(Xt, y, halves[k], True, 1.0, theta, residuals, products, gram, rhs, gx)
+                theta[j] = step[j]
         else:
             b = k - halves.shape[0]
             _exact_fit(y, rows[b], pivots[b], found[b], table[b], factors[b], theta, values)
-            _residuals(Xt, y, theta, residuals)
+        _residuals(Xt, y, theta, residuals)
         if scales[worst] < np.inf and _mean_bisquare(residuals, weights, scales[worst], target) >= 1.0:
             continue
         scale = m_scale(residuals, weights, total, n_coefs, scale, 0.02)
@@ -343,7 +366,7 @@ def refine_s(Xt, y, weights, n_coefs: float, candidates, max_steps: int, tol: fl
 
 @jit
 def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, ends, scales, last, row_weights,
-            residuals, products, gram, rhs, gx):  # fmt: skip
+            residuals, products, gram, step, gx):  # fmt: skip
     best = 0
     for j in range(scales.size):
         current = ends[j]
@@ -379,7 +402,10 @@ def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, end
                 last[a] = current[a]
             length = _bisquare_weights(residuals, weights, before, row_weights)
             length = 1.0 if sure else min(length, _LONGEST)
-            _fit(Xt, y, row_weights, renew, length, current, residuals, products, gram, rhs, gx)
+            _find_step(Xt, residuals, row_weights, y.size, renew, products, gram, step, gx)
+            for a in range(current.size):
+                current[a] += length * step[a]
+            _residuals(Xt, y, current, residuals)
             scales[j] = m_scale(residuals, weights, total, n_coefs, before, scale_tol)
         if scales[best] == 0.0:
             for other in range(scales.size):
