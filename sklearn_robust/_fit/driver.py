@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_robust._fit.background import has_few_rows, has_left, is_called_for, is_ruled, is_too_wide, with_background
-from sklearn_robust._fit.dual import DualNewton, dual_objective, smoothed
+from sklearn_robust._fit.dual import DualLBFGS, DualNewton, dual_objective, smoothed
 from sklearn_robust._fit.fixed import Fixed
 from sklearn_robust._fit.flexible import flexible_start, is_soft, lowered, stiff_strength
 from sklearn_robust._fit.irls import IRLS, RoughIRLS
@@ -29,7 +29,7 @@ from sklearn_robust._rows.kernels import KernelRows
 from sklearn_robust._rows.threads import serial_blas
 
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
-DUAL_SOLVERS = {"auto": LBFGS, "newton": DualNewton, "irls": IRLS, "lbfgs": LBFGS}
+DUAL_SOLVERS = {"auto": DualLBFGS, "newton": DualNewton, "irls": IRLS, "lbfgs": DualLBFGS}
 _EPS = np.finfo(float).eps
 _PART_TOL, _WALK_TOL = 1e-4, 1e-3
 # Landmarks with which the fit of an exact kernel begins.
@@ -103,7 +103,7 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
         elif finder is not solver:
             point, history, reason = run(policy, theta, law, solver)
     elif settings.flexible and policy.learns:
-        point, history, reason = _iterate(objective, policy, solver, theta, law, settings)
+        point, history, reason = _iterate(objective, policy, solver, theta, law, settings, law.share > 0.0)
     else:
         point, history, reason = iterate(objective, policy, solver, theta, law, settings.max_iter, settings.tol, report)
         report = _silent
@@ -142,7 +142,8 @@ def _iterate(objective: Objective, policy, solver, theta, law: Law, settings: Se
 
 def _walk(objective: Objective, policy, theta, law: Law, max_iter: int) -> Point:
     """A point near the minimum that small steps lead to."""
-    return _descend(objective, policy, RoughIRLS(), theta, law, max_iter, _WALK_TOL, _silent)[0]
+    solver = IRLS() if objective.flexible else RoughIRLS()
+    return _descend(objective, policy, solver, theta, law, max_iter, _WALK_TOL, _silent)[0]
 
 
 def _lowered(policy, settings: Settings, objective: Objective, strength: float, point: Point, far: bool):

@@ -16,7 +16,8 @@ import numpy as np
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Objective
 from sklearn_robust._loss.bisquare import WIDE_TUNING
 from sklearn_robust._rows.blocks import Rows, spread_index
-from sklearn_robust._rows.subsets import Eliminated, m_scale, refine_s, screen
+from sklearn_robust._rows.scales import m_scale
+from sklearn_robust._rows.subsets import Eliminated, refine_s, screen
 from sklearn_robust._rows.threads import run_all
 from sklearn_robust._rows.vector import STEP
 

@@ -16,7 +16,7 @@ from sklearn_robust._loss import mixture
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.design import Gram, SparseDesign
 from sklearn_robust._rows.frame import NONE, Frame
-from sklearn_robust._rows.subsets import clean_scale, m_scale
+from sklearn_robust._rows.scales import clean_scale, m_scale
 from sklearn_robust._rows.sums import N_CROSS, N_SCALARS, Sums
 from sklearn_robust._rows.threads import run_all, serial_blas
 from sklearn_robust._rows.vector import BLOCK, LINE
