@@ -18,7 +18,7 @@ _OF_X = ("n_features_in_", "feature_names_in_")
 
 
 def fit_targets(estimator, fit_target, n_targets: int, rows: Rows) -> list[FitResult]:
-    """Fit every target by ``fit_target(estimator of one, j, objective of another)``, and stack what they found.
+    """Fit every target by ``fit_target(estimator of one, j)``, and stack what they found.
 
     Linear algebra has one thread meanwhile: targets share the others, and get the same bits from any number of them.
     """
@@ -31,7 +31,7 @@ def fit_targets(estimator, fit_target, n_targets: int, rows: Rows) -> list[FitRe
             results[0] = fit_target(alone[0], 0)
 
             def task(part: int) -> None:
-                results[part + 1] = fit_target(alone[part + 1], part + 1, results[0].objective)
+                results[part + 1] = fit_target(alone[part + 1], part + 1)
 
             if rows.n_chunks > n_targets or len(rows) * rows.frame.n_coefs < _FEW_ENTRIES:
                 for part in range(n_targets - 1):

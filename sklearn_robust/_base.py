@@ -20,7 +20,7 @@ from sklearn_robust._alone import fit_targets, warn_once
 from sklearn_robust._device import check_device, column, like, loss_weights, on_cpu, one_line, placed
 from sklearn_robust._fit.driver import SOLVERS, Settings, fit
 from sklearn_robust._fit.dual import NotPositive
-from sklearn_robust._fit.objective import Law, Objective
+from sklearn_robust._fit.objective import Law
 from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.start import MOST_S_COLUMNS, too_wide_for_subsets
 from sklearn_robust._forms import OF_FORMS, Columns, check_kernel, form_of, found_strength, predicted, settled_strength
@@ -126,10 +126,10 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         seeds = [_seed(self.random_state) for _ in targets]
         kept = weights > 0.0 if weights.size and weights.min() == 0.0 else None
 
-        def fit_target(estimator, j: int, like=None) -> FitResult:
+        def fit_target(estimator, j: int) -> FitResult:
             of_target = rows if j == 0 else rows.of_target(targets[j] if kept is None else targets[j][kept])
             with np.errstate(all="ignore"):  # what overflows is a stop reason, not NumPy's warnings
-                result = estimator._run(of_target, strength, form, seeds[j], like)
+                result = estimator._run(of_target, strength, form, seeds[j])
                 estimator.l2_regularization_ = found_strength(float(result.strength) / raised, strength is None)
                 estimator._set_attributes(of_target, result, form)
                 found = result.point.weights
@@ -148,6 +148,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
                     self.__dict__.pop("_alone", None)
                     results = [fit_target(self, 0)]
                 else:
+                    rows = rows.for_targets()
                     results = fit_targets(self, fit_target, len(targets), rows)
         except NotPositive:
             raise ValueError(
@@ -281,7 +282,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
             return settled_strength(rows, None if form.flexible else 0.0)
         return settled_strength(rows, raised * float(self.l2_regularization))
 
-    def _run(self, rows: Rows, strength: float | None, form, seed: int, like: Objective | None = None) -> FitResult:
+    def _run(self, rows: Rows, strength: float | None, form, seed: int) -> FitResult:
         frame = rows.frame
         inferred = isinstance(form, Columns) and rows.design is None
         settings = Settings(
@@ -300,7 +301,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
                     f"c {c:.4g}, share {share:.4g}, gradient {gradient:.2e}"
                 )
 
-        return fit(rows, self._policy(frame), settings, warm, report, like)
+        return fit(rows, self._policy(frame), settings, warm, report)
 
     def _solver_for(self, rows: Rows) -> str:
         """The solver, which for a sparse X with many columns is one that needs no matrix of them."""

@@ -15,7 +15,7 @@ from sklearn_robust._loss.terms import all_terms
 from sklearn_robust._rows import blocks, cpu, vector
 from sklearn_robust._rows.blocks import RowLaw, Rows, clean_probability
 from sklearn_robust._rows.frame import NONE, Frame
-from sklearn_robust._rows.subsets import clean_scale, m_scale
+from sklearn_robust._rows.scales import clean_scale, m_scale
 from sklearn_robust._rows.sums import (
     DIRTY,
     SCALE,

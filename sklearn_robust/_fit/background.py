@@ -155,9 +155,9 @@ def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
     few = min(n, len(rows)) <= _FEW_ROWS_A_COEFFICIENT * q
     if point.law.share > 0.0 or objective.penalised or few or is_rounding(objective, start):
         return False
-    most = max(_MOST_ENTRIES // len(start.theta), 1000)
-    if len(rows) > most:
-        rows = rows.take(np.linspace(0, len(rows) - 1, most).astype(np.intp))
+    most, n_rows = max(_MOST_ENTRIES // len(start.theta), 1000), len(rows)
+    if n_rows > most:
+        rows = rows.part("witnesses", lambda: np.linspace(0, n_rows - 1, most).astype(np.intp))
     reference = rows.residuals(start.theta)
     residuals = _recentred(rows, point.theta, reference)
     # clean data of any law hardly ever come so far

@@ -12,25 +12,25 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_robust._fit.background import has_few_rows, has_left, is_called_for, is_ruled, is_too_wide, with_background
-from sklearn_robust._fit.dual import DualNewton, dual_objective, smoothed
+from sklearn_robust._fit.dual import DualLBFGS, DualNewton, dual_objective, smoothed
 from sklearn_robust._fit.fixed import Fixed
 from sklearn_robust._fit.flexible import flexible_start, is_soft, lowered, stiff_strength
-from sklearn_robust._fit.irls import IRLS
+from sklearn_robust._fit.irls import IRLS, RoughIRLS
 from sklearn_robust._fit.lbfgs import LBFGS
 from sklearn_robust._fit.newton import Newton
 from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.ridge import residual_dof, scaling_of
 from sklearn_robust._fit.sandwich import sandwich
-from sklearn_robust._fit.start import find_start, spread_index
+from sklearn_robust._fit.start import find_start
 from sklearn_robust._loss import mixture
 from sklearn_robust._rows import cpu
-from sklearn_robust._rows.blocks import Rows, row_terms
+from sklearn_robust._rows.blocks import Rows, row_terms, spread_index
 from sklearn_robust._rows.kernels import KernelRows
 from sklearn_robust._rows.threads import serial_blas
 
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
-DUAL_SOLVERS = {"auto": LBFGS, "newton": DualNewton, "irls": IRLS, "lbfgs": LBFGS}
+DUAL_SOLVERS = {"auto": DualLBFGS, "newton": DualNewton, "irls": IRLS, "lbfgs": DualLBFGS}
 _EPS = np.finfo(float).eps
 _PART_TOL, _WALK_TOL = 1e-4, 1e-3
 # Landmarks with which the fit of an exact kernel begins.
@@ -62,10 +62,9 @@ def fit(
     settings: Settings,
     warm: tuple[np.ndarray, Law] | None,
     report: Callable,
-    like: Objective | None = None,
 ) -> FitResult:
-    """Fit rows from a start of its own, or from warm (theta, law); ``like`` is the objective of another y."""
-    result = _fit(rows, policy, settings, warm, report, like)
+    """Fit rows from a start of its own, or from warm (theta, law)."""
+    result = _fit(rows, policy, settings, warm, report)
     if settings.flexible:
         return replace(result, objective=None, inverse=None)  # which are as large as the kernel
     if not settings.inferred or result.objective is None:
@@ -73,14 +72,14 @@ def fit(
     return replace(result, sandwich=sandwich(result.objective, policy, result.point, settings.seed))
 
 
-def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, like: Objective | None = None) -> FitResult:
+def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitResult:
     # from alpha = 2 on the loss is convex and leaves no row aside: least squares is nearest to its optimum
     if not policy.learns and policy.alpha >= 2.0:
         settings = settings._replace(init="ols")
     starts = warm is None or policy.measures_start  # a measured scale is the data's own, wherever coefficients begin
     exact = isinstance(rows, KernelRows)
     begin = _begin_exact if exact else _begin
-    objective, strength, part, start, theta, law = begin(rows, policy, settings, starts, warm is None, like)
+    objective, strength, part, start, theta, law = begin(rows, policy, settings, starts, warm is None)
     if warm is not None:
         theta, law = warm[0], law if policy.measures_start else policy.clip(warm[1])
     solver = (DUAL_SOLVERS if exact else SOLVERS)[settings.solver]
@@ -105,7 +104,7 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, like: O
         elif finder is not solver:
             point, history, reason = run(policy, theta, law, solver)
     elif settings.flexible and policy.learns:
-        point, history, reason = _iterate(objective, policy, solver, theta, law, settings)
+        point, history, reason = _iterate(objective, policy, solver, theta, law, settings, law.share > 0.0)
     else:
         first = Newton(part.curvatures) if part is not None and solver is Newton else None
         ends = settings.max_iter, settings.tol
@@ -146,7 +145,8 @@ def _iterate(objective: Objective, policy, solver, theta, law: Law, settings: Se
 
 def _walk(objective: Objective, policy, theta, law: Law, max_iter: int) -> Point:
     """A point near the minimum that small steps lead to."""
-    return _descend(objective, policy, IRLS(), theta, law, max_iter, _WALK_TOL, _silent)[0]
+    solver = IRLS() if objective.flexible else RoughIRLS()
+    return _descend(objective, policy, solver, theta, law, max_iter, _WALK_TOL, _silent)[0]
 
 
 def _lowered(policy, settings: Settings, objective: Objective, strength: float, point: Point, far: bool):
@@ -194,7 +194,7 @@ def _holding(policy, law: Law) -> Fixed:
     return Fixed(law.alpha, law.c, 1.0, policy.c_min)
 
 
-def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool, like: Objective | None):
+def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool):
     """The objective, the strength, the fit of a part or else the start, and where to begin (None where not asked)."""
     part = _fit_part(rows, policy, settings) if cold and policy.learns else None
     strength, start = settings.strength, None
@@ -205,10 +205,7 @@ def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool, lik
         strength = _fit(rows, policy, settings, None, _silent).strength  # which outliers have a say in
     elif settings.flexible and (starts or strength is None):
         strength, start = flexible_start(rows, strength, settings.init, settings.seed)
-    if like is not None:
-        objective = replace(like, rows=rows)
-    else:
-        objective = _objective(rows, policy, float(strength or 0.0), part, settings.flexible)
+    objective = _objective(rows, policy, float(strength or 0.0), part, settings.flexible)
     if part is not None:
         theta, law = part.point.theta, part.point.law
         if law.share == 0.0:
@@ -229,7 +226,8 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
     if n < 20 * max(1000, 20 * q):
         return None
     size = int(min(max(5000, 60 * q, n / 40), n / 20))
-    part = rows.take(spread_index(n, size, np.random.default_rng(settings.seed)))
+    seed = settings.seed
+    part = rows.part("part", lambda: spread_index(n, size, np.random.default_rng(seed)), seed)
     strength = None if settings.strength is None else settings.strength * size / n
     solver = "auto" if rows.design is None or rows.design.has_matrix else settings.solver
     coarse = settings._replace(solver=solver, max_iter=50, tol=_PART_TOL, strength=strength)
@@ -251,7 +249,7 @@ def _curvatures(part: FitResult, theta, law: Law, total: float):
     return factor * sums.gram, factor * sums.cross
 
 
-def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool, _like=None):
+def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool):
     """The same with an exact kernel; the part is a rough fit with a few landmarks, whose weights and law are kept."""
     part, strength, law, theta, bends = None, settings.strength, None, None, np.ones(len(rows))
     if starts or strength is None:
@@ -290,10 +288,14 @@ def _objective(rows: Rows, policy, strength: float, part: FitResult | None, flex
         determined = inverse = part.inverse.scaled(part.total / total)
         dof = total - len(penalty)
     else:
-        gram = rows.gram()
-        inverse = scaling_of(gram, penalty)
-        determined = scaling_of(gram, np.zeros_like(penalty)) if penalty.any() and not flexible else inverse
-        dof = residual_dof(total, gram, penalty) if penalty.any() else total - inverse.rank
+        gram = rows.once("gram", rows.gram)
+
+        def found():
+            inverse = scaling_of(gram, penalty)
+            determined = scaling_of(gram, np.zeros_like(penalty)) if penalty.any() and not flexible else inverse
+            return inverse, determined, residual_dof(total, gram, penalty) if penalty.any() else total - inverse.rank
+
+        inverse, determined, dof = rows.once("inverse", found, strength)
     amplification = float(np.sqrt(max(total * determined.variances.max(initial=0.0), 1.0)))
     dof = dof if dof > 1e-9 * total else 0.0
     return Objective(rows, penalty, inverse, amplification, total, dof, policy.learns, flexible)

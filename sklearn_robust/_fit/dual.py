@@ -16,6 +16,7 @@ import numpy as np
 from scipy.linalg.blas import dnrm2
 
 from sklearn_robust._fit.irls import IRLS
+from sklearn_robust._fit.lbfgs import LBFGS
 from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._loss import mixture
 from sklearn_robust._rows import cpu
@@ -27,6 +28,8 @@ from sklearn_robust._rows.sums import Sums
 _MAX_HALVINGS = 10
 # The loss of rows that bends less, or to the other side, may bend more on the way: steps are scaled as if it bent so.
 _LEAST_BEND = 0.1
+# Steps after which they are scaled anew for the first time.
+_FIRST_RENEWAL = 5
 _EVEN, _WELL_CONDITIONED = 1e-3, 1e-7
 _NEGATIVE = 1e-6
 _EPS = np.finfo(float).eps
@@ -40,6 +43,10 @@ class DualInverse:
     """The inverse of the Hessian of weighted ridge, as a Cholesky factor of B = λ I + D K D; ``aim`` is B^-1 D 1."""
 
     def __init__(self, rows: KernelRows, strength: float, omega):
+        self.renew(rows, strength, omega)
+
+    def renew(self, rows: KernelRows, strength: float, omega) -> None:
+        """Become that of other weights."""
         root = np.sqrt(omega)
         largest = len(root) * float((rows.X.diagonal() * omega).max())
         factor = rows.X.factor(root, strength)
@@ -162,6 +169,24 @@ class DualObjective(Objective):
         return float(abs(theta[0]) + np.abs(theta[1 : 1 + n]).max() + largest * dnrm2(theta[1 + n :]))
 
 
+class DualLBFGS(LBFGS):
+    """L-BFGS, whose scaling is renewed where steps are many: the curvatures it began with were a guess."""
+
+    def __init__(self):
+        super().__init__()
+        self._steps, self._renewal = 0, _FIRST_RENEWAL
+
+    def step(self, objective: DualObjective, policy, point: Point) -> Point:  # type: ignore[override]
+        """The next coefficients, then the next law."""
+        if self._steps == self._renewal:
+            bends = row_terms(objective.rows.residuals(point.theta), point.law.of_rows(), mixture.CURVATURE)
+            objective.inverse.renew(objective.rows, objective.strength, _scales(objective.rows, bends))
+            self._pairs.clear()
+            self._renewal *= 3
+        self._steps += 1
+        return super().step(objective, policy, point)
+
+
 class DualNewton:
     """Newton's step in f, then the next law; a step of IRLS where J is not convex."""
 
@@ -193,10 +218,15 @@ def dual_objective(rows: KernelRows, strength: float, bends, learns: bool) -> Du
     inverse = DualInverse(rows, strength, rows.precisions)
     dof = total - len(rows) + inverse.residual_dof()
     if (bends != 1.0).any():
-        inverse = DualInverse(rows, strength, rows.precisions * np.maximum(bends, _LEAST_BEND))
+        inverse = DualInverse(rows, strength, _scales(rows, bends))
     return DualObjective(
         rows, np.array([strength]), inverse, 1.0, total, dof if dof > 1e-9 * total else 0.0, learns, True
     )
+
+
+def _scales(rows: KernelRows, bends) -> np.ndarray:
+    """Weights (n,) for the scaling of steps, from curvatures of the loss."""
+    return rows.precisions * np.maximum(np.where(np.isfinite(bends), bends, 1.0), _LEAST_BEND)
 
 
 def smoothed(objective: DualObjective, residuals, weights) -> np.ndarray:

@@ -22,9 +22,9 @@ from sklearn_robust._fit.background import has_few_rows
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point
 from sklearn_robust._fit.ridge import Inverse
-from sklearn_robust._fit.start import Start, annealed, ols, spread_index
+from sklearn_robust._fit.start import Start, annealed, ols
 from sklearn_robust._rows import cpu
-from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.blocks import Rows, spread_index
 from sklearn_robust._rows.frame import median
 from sklearn_robust._rows.sums import SCALE
 

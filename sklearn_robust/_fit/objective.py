@@ -118,7 +118,7 @@ class Objective:
 
     def noise(self, value: float) -> float:
         """How much of a value of J, or of line 1, is rounding."""
-        return 8.0 * np.finfo(float).eps * (abs(value) + self.total)
+        return 32.0 * np.finfo(float).eps * (abs(value) + self.total)
 
     def normaliser(self, law: Law) -> float:
         """The log terms of line 2."""

@@ -11,9 +11,8 @@ import numpy as np
 
 from sklearn_robust._fit.objective import Objective, Point
 from sklearn_robust._fit.ridge import Inverse
-from sklearn_robust._fit.start import spread_index
 from sklearn_robust._rows import cpu
-from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.blocks import Rows, spread_index
 from sklearn_robust._rows.sums import CURVATURE, FITTED, FITTED_SQUARES, ONES, PULLS, SQUARES, WEIGHTS
 
 # The part has at least so many entries, rows a coefficient (or nearly), and this fraction of the rows; at most another,
@@ -87,7 +86,12 @@ def _enough(rows: Rows, seed: int) -> Rows:
         size = most
         if size < max(_FEW_ENTRIES // q, _LEAST_ROWS_A_COEFFICIENT * q):
             return rows
-    part = rows.take(spread_index(n, size, np.random.default_rng(seed)))
+    part = rows.part("inferred", lambda: spread_index(n, size, np.random.default_rng(seed)), seed)
+    return part if rows.once("enough", lambda: _has_enough(part), seed) else rows
+
+
+def _has_enough(part: Rows) -> bool:
+    """Whether every column of a part has a spread that does not rest on a few rows."""
     for first in range(0, part.X.shape[1], _COLUMNS):
         columns = slice(first, first + _COLUMNS)
         sample = part.X[::_STRIDE, columns]
@@ -95,6 +99,6 @@ def _enough(rows: Rows, seed: int) -> Rows:
         squares *= squares
         total, leverage = squares.sum(axis=0), np.einsum("ij,ij->j", squares, squares)
         enough = (total > 0.0) & (total * total >= _ENOUGH_ROWS / _STRIDE * leverage)
-        if not (enough | np.isinf(rows.frame.scale[columns])).all():
-            return rows
-    return part
+        if not (enough | np.isinf(part.frame.scale[columns])).all():
+            return False
+    return True

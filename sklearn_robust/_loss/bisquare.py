@@ -27,3 +27,11 @@ def bisquare_weight(u):
     v = u / TUNING
     rest = 1.0 - v * v if v * v < 1.0 else 0.0
     return rest * rest
+
+
+@jit
+def bisquare_slope(u):
+    """The derivative of u times the weight."""
+    v = u / TUNING
+    rest = 1.0 - v * v if v * v < 1.0 else 0.0
+    return rest * (rest - 4.0 * (v * v))

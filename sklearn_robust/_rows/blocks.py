@@ -3,10 +3,10 @@
 Partial sums are added in the order of the chunks, so the number of threads does not change a bit.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
@@ -15,13 +15,16 @@ from sklearn_robust._loss import mixture
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.design import Gram, SparseDesign
 from sklearn_robust._rows.frame import NONE, Frame
-from sklearn_robust._rows.subsets import clean_scale, m_scale
+from sklearn_robust._rows.scales import clean_scale, m_scale
 from sklearn_robust._rows.sums import N_CROSS, N_SCALARS, Sums
 from sklearn_robust._rows.threads import run_all, serial_blas
+from sklearn_robust._rows.vector import BLOCK, LINE
 
 # Entries of X and rows in a chunk, at most.
 CHUNK_ENTRIES, CHUNK_ROWS = 2**19, 2**16
 _STRETCH = 256  # rows that are written out together
+# Entries of X that are kept as a pass packs them, at most, where several targets read them.
+_PACKED_ENTRIES = 2**21
 
 
 class RowLaw(NamedTuple):
@@ -40,9 +43,14 @@ _WITHOUT_COLUMNS = Frame(NONE, NONE, 0.0, 1.0, 1.0, False)
 _SAME_UNITS = NONE, NONE, 0.0, 1.0
 _KNOWN = {"noise": NONE, "frame": _WITHOUT_COLUMNS, "design": None, "_chunk": CHUNK_ROWS, "_units": _SAME_UNITS}
 _NO_TERMS = np.empty(0, dtype=np.int64)
-_NOT_GIVEN = np.empty((0, 0, 0))
+_NOT_GIVEN = _NOT_PACKED = np.empty((0, 0, 0))
 _WEIGHT = np.array([mixture.WEIGHT])
 _OF_HESSIAN = np.array([mixture.CURVATURE, mixture.PULL, mixture.STRETCH, mixture.PULL_ALPHA, mixture.SHARED_PULL])
+
+
+def spread_index(n_rows: int, size: int, rng) -> np.ndarray:
+    """Row numbers in increasing order, one drawn from each of ``size`` equal stretches of the rows."""
+    return ((np.arange(size) + rng.uniform(size=size)) * (n_rows / size)).astype(np.intp).clip(max=n_rows - 1)
 
 
 def clean_probability(residuals, law: RowLaw) -> np.ndarray:
@@ -69,6 +77,8 @@ class Rows:
     X is an array, or in compressed sparse rows, or ``Features``, whose rows are made for each chunk when it is read. A
     sparse X is read for residuals and for sums of its rows alone: what the loss makes of residuals is a pass over rows
     that have no columns.
+
+    ``shared`` holds what was found of X, weights and noise scales alone, where several targets ask for it.
     """
 
     X: Any
@@ -76,6 +86,7 @@ class Rows:
     weights: np.ndarray
     noise: np.ndarray
     frame: Frame
+    shared: dict[str, tuple] | None = field(default=None, kw_only=True, repr=False)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -88,12 +99,29 @@ class Rows:
     @cached_property
     def _chunk(self) -> int:
         width = self.frame.n_coefs if self.design is None else 0  # of what is read with a row
-        return max(min(CHUNK_ROWS, CHUNK_ENTRIES // max(width, 1)), 1)
+        size = max(min(CHUNK_ROWS, CHUNK_ENTRIES // max(width, 1)), 1)
+        return size - size % BLOCK if size > BLOCK else size
 
     @cached_property
     def n_chunks(self) -> int:
         """How many chunks the rows are read in."""
         return -(-len(self) // self._chunk)
+
+    def for_targets(self) -> Self:
+        """The same rows, which keep for other targets what is found of X, weights and noise scales alone."""
+        return replace(self, shared={})
+
+    def once(self, name: str, find: Callable, given: Hashable = None):
+        """What ``find()`` makes of X, weights, noise scales and what is ``given`` alone: found once for all targets.
+
+        The first that is given is kept.
+        """
+        if self.shared is None:
+            return find()
+        if name not in self.shared:
+            self.shared[name] = given, find()
+        known, found = self.shared[name]
+        return found if known == given else find()
 
     def _map(self, task) -> None:
         """Task(chunk, first, last) for all chunks."""
@@ -118,6 +146,7 @@ class Rows:
         units, buffers_for = self._units, theta.size
         several = self.n_chunks > 1
         parts = [np.zeros((self.n_chunks, *shape) if several else shape) for shape in shapes]
+        packed = self._packed if theta.size else _NOT_PACKED
 
         def task(chunk, first, last):
             X, y, weights, noise, result = self.X, self.y, self.weights, self.noise, out
@@ -126,7 +155,7 @@ class Rows:
                 X, y, weights, noise, result = X[part], y[part], weights[part], noise[part], out[:, part]
                 first, last = 0, last - first
             sums = [part[chunk] for part in parts] if several else parts
-            seen = X, y, weights, noise, *units, theta
+            seen = X, packed, y, weights, noise, *units, theta
             buffers = cpu.scratch(buffers_for)
             if cpu.sweep(*seen, law_rows, want, learn_shape, first, last, _NOT_GIVEN, kept, result, *sums, *buffers):
                 return
@@ -145,6 +174,25 @@ class Rows:
                 self._map(task)
         scalars, linear, gram = (part.sum(axis=0) for part in parts) if several else parts
         return scalars, linear[0], linear[1:], gram
+
+    @property
+    def _packed(self) -> np.ndarray:
+        """The columns of each block (n_blocks, q, LINE) as a pass packs them, kept where several targets read them."""
+        small = self.shared is not None and isinstance(self.X, np.ndarray) and self.X.size <= _PACKED_ENTRIES
+        if not small or self._chunk % BLOCK:
+            return _NOT_PACKED
+        return self.once("packed", self._pack)
+
+    def _pack(self) -> np.ndarray:
+        frame, n = self.frame, len(self)
+        inverse, first = 1.0 / self.noise if self.noise.size else 1.0, int(frame.fit_intercept)
+        n_blocks = -(-n // BLOCK)
+        columns = np.zeros((frame.n_coefs, n_blocks * BLOCK))
+        columns[:first, :n] = inverse
+        columns[first:, :n] = ((self.X - frame.center) * (1.0 / frame.scale)).T * inverse
+        packed = np.zeros((n_blocks, frame.n_coefs, LINE))
+        packed[:, :, :BLOCK] = columns.reshape(frame.n_coefs, n_blocks, BLOCK).swapaxes(0, 1)
+        return packed
 
     def sweep(self, theta, law: RowLaw, want: int, learn_shape: bool = False) -> tuple[Sums, np.ndarray]:
         """One pass over X, at coefficients theta (q,) in working units: the sums, and the loss's weights (n,)."""
@@ -256,6 +304,17 @@ class Rows:
         noise = self.noise[index] if self.noise.size else self.noise
         return Rows(self.X[index], self.y[index], weights, noise, self.frame)
 
+    def part(self, name: str, draw: Callable, given: Hashable = None) -> "Rows":
+        """Some of the rows, in the same frame; their numbers, by ``draw()``, depend on X and what is given alone."""
+
+        def taken():
+            numbers = draw()
+            rows = self.take(numbers)
+            return numbers, rows if self.shared is None else rows.for_targets()
+
+        numbers, rows = self.once(name, taken, given)
+        return replace(rows, y=self.y[numbers], frame=self.frame)
+
     def columns(self) -> Iterator[np.ndarray]:
         """The columns of X (n,) in turn, as they were given."""
         if self.design is None:
@@ -268,6 +327,11 @@ class Rows:
         """The same rows with another y (n,)."""
         return replace(self, y=y, frame=self.frame.of_target(y, self.weights))
 
+    def targets(self, index) -> np.ndarray:
+        """Of some rows, y (m,) in working units, divided by the noise scales."""
+        y = (self.y[index] - self.frame.y_center) / self.frame.y_scale
+        return y / self.noise[index] if self.noise.size else y
+
     def dense(self, index) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of some rows (m,), the columns of the design (q, m), y and sample weights (m,), in working units."""
         frame = self.frame
@@ -279,11 +343,9 @@ class Rows:
             X = self.X[index[part]]
             X = X.toarray() if self.design is not None else X
             np.divide((X - frame.center).T, frame.scale[:, None], out=columns[intercept:, part])
-        y = (self.y[index] - frame.y_center) / frame.y_scale
         if self.noise.size:
             columns /= self.noise[index]
-            y /= self.noise[index]
-        return columns, y, self.weights[index] if self.weights.size else np.ones(len(index))
+        return columns, self.targets(index), self.weights[index] if self.weights.size else np.ones(len(index))
 
     @property
     def all_weights(self) -> np.ndarray:

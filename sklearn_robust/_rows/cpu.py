@@ -332,11 +332,12 @@ def _add_for_inference(xt, intercept, steps, lines, scalars):
 
 
 @jit
-def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, laws, want, learn_shape, first, last,
-          given, kept, out, scalars, linear, gram, lines, bits, xt, gx):  # fmt: skip
+def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, laws, want, learn_shape,
+          first, last, given, kept, out, scalars, linear, gram, lines, bits, buffer, gx):  # fmt: skip
     """Rows first to last: the sums that are wanted, added to the arguments; False where a row is out of reach.
 
-    Then, and only then, the terms have to be ``given`` (k, 8, last - first).
+    Then, and only then, the terms have to be ``given`` (k, 8, last - first). The columns of all blocks may be
+    ``packed`` already.
 
     A law (a row of ``laws`` (k, 6)) is alpha, c, and with a background what ``vector.mix`` takes; tail is -inf without.
     ``scalars`` (k, 11) are taken at each; the others at the last: ``linear`` (4, q), the score and the cross terms, and
@@ -349,11 +350,15 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
             m = BLOCK
         steps = (m + STEP - 1) // STEP
         _read_numbers(y, weights, noise, y_center, y_inv_scale, start, m, steps, lines)
-        if want <= SCORE:
+        xt = buffer
+        by_rows = want <= SCORE and packed.size == 0
+        if by_rows:
             _subtract_fitted_rows(X, center, inv_scale, theta, start, m, steps, intercept, lines)
+        elif packed.size and want != MEAT:  # which overwrites them
+            xt = packed[start // BLOCK]
         else:
             _pack(X, center, inv_scale, start, m, steps, intercept, xt, lines)
-        if want > SCORE and want != PLAIN_GRAM:
+        if want != PLAIN_GRAM and not by_rows:
             _subtract_fitted(xt, theta, steps, lines)
         if want == RESIDUALS:
             for i in range(m):
@@ -382,7 +387,7 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
         for k in range(kept.size):
             for i in range(m):
                 out[k, start + i] = lines[kept[k] * LINE + i]
-        if want == SCORE:
+        if by_rows:
             _add_score_rows(X, center, inv_scale, start, m, intercept, lines, linear[0])
         elif want != PLAIN_GRAM:
             add_score(xt, lines, _S if want == MEAT else _LINES, STEP * steps, linear[0])

@@ -1,21 +1,22 @@
-"""Regression through subsets of rows, and robust scales of residuals: the loops of the high-breakdown start.
+"""Regression through subsets of rows: the loops of the high-breakdown start.
 
 Fast-S (M. Salibian-Barrera, V. J. Yohai, JCGS 15, 2006): of candidates, such as the exact fits of q rows in general
 position, the best few by scale are improved by steps of weighted least squares, the best of these to the end. Rows that
 depend on those already drawn are passed over (M. Koller, W. A. Stahel, Computational Statistics 32, 2017), so dummies
-and rank-deficient designs give a subset too. The M-scale solves, with d coefficients to pay for,
-
-    Σ s bisquare(r / scale) = (S - d) / 2
+and rank-deficient designs give a subset too.
 
 Loops are written out: the compiler takes seconds over assignments and reductions of whole arrays. Rows of weight zero
 fill up a multiple of STEP, as in ``vector``.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
-from sklearn_robust._loss.bisquare import BREAKDOWN, TUNING, WIDE_MEAN, WIDE_TUNING, bisquare, bisquare_weight
+from sklearn_robust._loss.bisquare import BREAKDOWN, bisquare_slope, bisquare_weight
 from sklearn_robust._loss.jit import jit, jit_sums
 from sklearn_robust._rows.cpu import add_gram, add_score
+from sklearn_robust._rows.scales import m_scale, mean_bisquare
 from sklearn_robust._rows.threads import run_all
 from sklearn_robust._rows.vector import STEP
 
@@ -23,132 +24,85 @@ _FIRST = np.int64(0)  # no literal, for which a function would be compiled again
 _DEPENDENT = 1e-9
 _SAME_BASIN = 0.15
 _DEAR = 1e7  # multiplications of a step, for which another thread is worth it
-_STRIDE, _LEAST_LOG_SCALE, _MOST_SCALES = np.log(4.0), np.log(1e-300), 1200
+# A step is weighted least squares, times how much the weights exceed the curvature, at most so much; the factor of the
+# last gram serves while gains fall by a factor.
+_LONGEST, _FAST = 3.0, 0.8
 
 
-@jit_sums
-def _mean_bisquare(residuals, weights, scale, target):
-    total = 0.0
-    if weights.size:
-        for i in range(residuals.size):
-            total += weights[i] * bisquare(residuals[i] / scale)
-    else:
-        for i in range(residuals.size):
-            total += bisquare(residuals[i] / scale)
-    return total / target
+class Eliminated(NamedTuple):
+    """Subsets of rows in general position, each with its elimination: whatever y is, the fit is two substitutions.
+
+    Of each of B subsets the row numbers (B, q), the columns that they were solved for (B, q), how many there are (B,),
+    the reduced rows (B, q, q), and the factors that reduced them, each with what its row was scaled by (B, q, q).
+    """
+
+    rows: np.ndarray
+    pivots: np.ndarray
+    found: np.ndarray
+    table: np.ndarray
+    factors: np.ndarray
+
+    @classmethod
+    def of(cls, Xt, draws) -> "Eliminated":
+        """The first of each line of row numbers (B, k) that are in general position."""
+        q = len(Xt)
+        made = cls.none(q, len(draws))
+        _eliminate(Xt, draws, *made, np.empty(q))
+        return made
+
+    @classmethod
+    def none(cls, q: int, n: int = 0) -> "Eliminated":
+        """Room for n subsets."""
+        rows, pivots = np.empty((2, n, q), np.int64)
+        table, factors = np.empty((2, n, q, q))
+        return cls(rows, pivots, np.empty(n, np.int64), table, factors)
 
 
 @jit
-def m_scale(residuals, weights, total, n_coefs, guess, tol):
-    """The M-scale of residuals: 0 where so many are zero that no positive scale solves its equation.
-
-    Weights (n,) and their total, or empty for ones and n.
-    """
-    target = BREAKDOWN * (total - n_coefs)
-    if target <= 1e-12 * total:
-        return 0.0
-    nonzero = 0.0
-    largest = 0.0
-    for i in range(residuals.size):
-        if residuals[i] != 0.0:
-            nonzero += weights[i] if weights.size else 1.0
-            largest = max(largest, abs(residuals[i]))
-    if nonzero <= target:
-        return 0.0
-    # the mean falls with the scale: bracket the root, then false position in its logarithm (Illinois)
-    at = np.log(guess if guess > 0.0 else largest)
-    low, high = -np.inf, np.inf
-    f_low = f_high = 0.0
-    side = 0
-    for _ in range(_MOST_SCALES):
-        f = np.log(_mean_bisquare(residuals, weights, np.exp(at), target))
-        if abs(f) < tol:
-            break
-        if f > 0.0:
-            low, f_low = at, f
-            if side == 1:
-                f_high *= 0.5
-            side = 1
-        else:
-            high, f_high = at, f
-            if side == -1:
-                f_low *= 0.5
-            side = -1
-        if low == -np.inf or high == np.inf:
-            side = 0
-            at += _STRIDE if high == np.inf else -_STRIDE
-            if at < _LEAST_LOG_SCALE:
-                return 0.0
-        elif high - low < tol or f_low == f_high or f_high == -np.inf:
-            at = 0.5 * (low + high)
-            if high - low < tol:
+def _eliminate(Xt, draws, rows, pivots, found, table, factors, row):
+    q = row.size
+    for subset in range(draws.shape[0]):
+        n = 0
+        for drawn in range(draws.shape[1]):
+            index = draws[subset, drawn]
+            size = 0.0
+            for j in range(q):
+                row[j] = Xt[j, index]
+                size = max(size, abs(row[j]))
+            for k in range(n):
+                factor = row[pivots[subset, k]]
+                factors[subset, n, k] = factor
+                for j in range(q):
+                    row[j] -= factor * table[subset, k, j]
+                row[pivots[subset, k]] = 0.0
+            pivot = 0
+            for j in range(q):
+                if abs(row[j]) > abs(row[pivot]):
+                    pivot = j
+            if abs(row[pivot]) <= _DEPENDENT * size:
+                continue
+            inverse = 1.0 / row[pivot]
+            for j in range(q):
+                table[subset, n, j] = row[j] * inverse
+            rows[subset, n], pivots[subset, n], factors[subset, n, n] = index, pivot, inverse
+            n += 1
+            if n == q:
                 break
-        else:
-            at = (low * f_high - high * f_low) / (f_high - f_low)
-    return np.exp(at)
+        found[subset] = n
 
 
 @jit
-def clean_scale(residuals, weights, total, n_coefs):
-    """Gaussian-consistent scale of the rows that are no outliers: their root mean square, weighted by a wide bisquare.
-
-    Outliers count neither above nor below the line, so that far ones do not inflate it. Iterated from the M-scale.
-    """
-    scale = m_scale(residuals, weights, total, n_coefs, 0.0, 1e-10)
-    dof_share = 1.0 - n_coefs / total
-    for _ in range(100):
-        if scale == 0.0 or dof_share <= 1e-12:
-            return 0.0
-        squares = 0.0
-        weight = 0.0
-        for i in range(residuals.size):
-            u = residuals[i] / scale
-            w = (weights[i] if weights.size else 1.0) * bisquare_weight(u * (TUNING / WIDE_TUNING))
-            if w > 0.0:
-                squares += w * (u * u)
-                weight += w
-        factor = np.sqrt(squares / (WIDE_MEAN * dof_share * weight))
-        scale *= factor
-        if abs(factor - 1.0) < 1e-10:
-            break
-    return scale
-
-
-@jit
-def _exact_fit(Xt, y, rows, theta, table, pivots):
-    """Coefficients through the first rows in general position; unreachable directions stay 0."""
-    q = theta.size
-    found = 0
-    row = table[q]
-    for drawn in range(rows.size):
-        index = rows[drawn]
-        size = 0.0
-        for j in range(q):
-            row[j] = Xt[j, index]
-            size = max(size, abs(row[j]))
-        row[q] = y[index]
-        for k in range(found):
-            factor = row[pivots[k]]
-            for j in range(q + 1):
-                row[j] -= factor * table[k, j]
-            row[pivots[k]] = 0.0
-        pivot = 0
-        for j in range(q):
-            if abs(row[j]) > abs(row[pivot]):
-                pivot = j
-        if abs(row[pivot]) <= _DEPENDENT * size:
-            continue
-        inverse = 1.0 / row[pivot]
-        for j in range(q + 1):
-            table[found, j] = row[j] * inverse
-        pivots[found] = pivot
-        found += 1
-        if found == q:
-            break
-    for j in range(q):
+def _exact_fit(y, rows, pivots, found, table, factors, theta, values):
+    """Coefficients through a subset; unreachable directions stay 0."""
+    for j in range(theta.size):
         theta[j] = 0.0
+    for k in range(found):
+        value = y[rows[k]]
+        for earlier in range(k):
+            value -= factors[k, earlier] * values[earlier]
+        values[k] = value * factors[k, k]
     for k in range(found - 1, -1, -1):
-        value = table[k, q]
+        value = values[k]
         for later in range(k + 1, found):
             value -= table[k, pivots[later]] * theta[pivots[later]]
         theta[pivots[k]] = value
@@ -164,49 +118,82 @@ def _residuals(Xt, y, theta, out):
             out[i] -= coef * Xt[j, i]
 
 
-@jit
-def _fit(Xt, y, weights, theta, residuals, products, gram, rhs, gx):
-    """Move theta, and its residuals, to weighted least squares, by Cholesky; directions without weight are not moved.
-
-    ``products`` (m,), ``gram`` (q, q), ``rhs`` (q,) and ``gx``, as for ``add_gram``, are overwritten.
-    """
-    q = theta.size
+@jit_sums
+def _factorise(Xt, weights, m, gram, gx):
+    """Write Cholesky's factor of the weighted gram; of directions without weight zeros."""
+    q = gram.shape[0]
     for a in range(q):
-        rhs[a] = 0.0
         for b in range(q):
             gram[a, b] = 0.0
-    for i in range(STEP * (y.size // STEP)):
-        products[i] = weights[i] * residuals[i]
-    add_score(Xt, products, _FIRST, STEP * (y.size // STEP), rhs)
-    add_gram(Xt, weights, _FIRST, STEP * (y.size // STEP), gram, gx)
+    add_gram(Xt, weights, _FIRST, m, gram, gx)
     for a in range(q):
         diagonal = gram[a, a]
         for b in range(a):
-            total = gram[a, b]
+            total = 0.0
             for k in range(b):
-                total -= gram[a, k] * gram[b, k]
-            gram[a, b] = total / gram[b, b] if gram[b, b] > 0.0 else 0.0
-        total = diagonal
+                total += gram[a, k] * gram[b, k]
+            gram[a, b] = (gram[a, b] - total) / gram[b, b] if gram[b, b] > 0.0 else 0.0
+        total = 0.0
         for k in range(a):
-            total -= gram[a, k] * gram[a, k]
-        gram[a, a] = np.sqrt(total) if total > 1e-12 * diagonal else 0.0
+            total += gram[a, k] * gram[a, k]
+        gram[a, a] = np.sqrt(diagonal - total) if diagonal - total > 1e-12 * diagonal else 0.0
+
+
+@jit
+def _find_step(Xt, residuals, weights, m, renew, products, gram, step, gx):
+    """Write the step to weighted least squares of m rows; directions without weight are not moved.
+
+    By Cholesky's factor of the weighted gram, or that of other weights unless it is to be renewed. ``products`` (m,),
+    ``gram`` (q, q), ``step`` (q,) and ``gx``, as for ``add_gram``, are overwritten.
+    """
+    q, m = step.size, STEP * (m // STEP)
+    for a in range(q):
+        step[a] = 0.0
+    for i in range(m):
+        products[i] = weights[i] * residuals[i]
+    add_score(Xt, products, _FIRST, m, step)
+    if renew:
+        _factorise(Xt, weights, m, gram, gx)
     for a in range(q):
         for k in range(a):
-            rhs[a] -= gram[a, k] * rhs[k]
-        rhs[a] = rhs[a] / gram[a, a] if gram[a, a] > 0.0 else 0.0
+            step[a] -= gram[a, k] * step[k]
+        step[a] = step[a] / gram[a, a] if gram[a, a] > 0.0 else 0.0
     for a in range(q - 1, -1, -1):
         for k in range(a + 1, q):
-            rhs[a] -= gram[k, a] * rhs[k]
-        rhs[a] = rhs[a] / gram[a, a] if gram[a, a] > 0.0 else 0.0
-    for a in range(q):
-        theta[a] += rhs[a]
-    _residuals(Xt, y, theta, residuals)
+            step[a] -= gram[k, a] * step[k]
+        step[a] = step[a] / gram[a, a] if gram[a, a] > 0.0 else 0.0
+
+
+@jit
+def _gather(Xt, y, weights, numbers, half, half_y, half_weights):
+    """Write the rows that have weight, filled up to a multiple of STEP, and return how many there are then."""
+    m = 0
+    for i in range(y.size):
+        if weights[i] > 0.0:
+            numbers[m], half_y[m], half_weights[m] = i, y[i], weights[i]
+            m += 1
+    for j in range(Xt.shape[0]):
+        for i in range(m):
+            half[j, i] = Xt[j, numbers[i]]
+    while m % STEP:
+        half_y[m] = half_weights[m] = 0.0
+        for j in range(Xt.shape[0]):
+            half[j, m] = 0.0
+        m += 1
+    return m
 
 
 @jit_sums
 def _bisquare_weights(residuals, weights, scale, out):
+    """Write the weights, and return by how much they exceed the curvature of the loss."""
+    total = slope = 0.0
     for i in range(STEP * (residuals.size // STEP)):
-        out[i] = weights[i] * bisquare_weight(residuals[i] / scale)
+        u = residuals[i] / scale
+        w = weights[i] * bisquare_weight(u)
+        out[i] = w
+        total += w
+        slope += weights[i] * bisquare_slope(u)
+    return total / slope if slope > 0.0 else np.inf
 
 
 def _filled_up(values) -> np.ndarray:
@@ -216,43 +203,43 @@ def _filled_up(values) -> np.ndarray:
 
 
 def _buffers(q: int, m: int):
-    """What ``_fit`` writes to for m rows of q columns, from ``residuals`` on."""
+    """What ``_find_step`` writes to for m rows of q columns, after the residuals (m,)."""
     return np.empty(m), np.empty(m), np.empty((q, q)), np.empty(q), np.empty((5, m))
 
 
-def screen(Xt, y, weights, n_coefs: float, halves, draws, n_kept: int) -> np.ndarray:
+def screen(Xt, y, weights, n_coefs: float, halves, subsets: Eliminated, n_kept: int) -> np.ndarray:
     """Coefficients (., q) of the best candidates by M-scale, at most ``n_kept`` of them.
 
     Xt (q, m) are the rows' columns. Candidates are least squares with each line of weights ``halves`` (B, m), and the
-    exact fits of each line of ``draws`` (B, k). An exact fit of most rows ends the search.
+    exact fits of subsets. An exact fit of most rows ends the search.
     """
     total, (Xt, y, weights, halves) = weights.sum(), map(_filled_up, (Xt, y, weights, halves))
     q, m = Xt.shape
     best, scales = np.zeros((n_kept, q)), np.full(n_kept, np.inf)
-    elimination = np.empty((q + 1, q + 1)), np.empty(q, np.int64)
     rows = Xt, y, weights, total, n_coefs
-    _screen(*rows, halves, draws, best, scales, *elimination, np.empty(q), *_buffers(q, m))
+    half = np.empty(m, np.int64), np.empty((q, m)), *np.empty((2, m))
+    _screen(*rows, halves, *subsets, best, scales, *np.empty((2, q)), *half, *_buffers(q, m))
     return best[np.isfinite(scales)]
 
 
 @jit
-def _screen(Xt, y, weights, total, n_coefs, halves, draws, best, scales, table, pivots, theta, residuals, products,
-            gram, rhs, gx):  # fmt: skip
+def _screen(Xt, y, weights, total, n_coefs, halves, rows, pivots, found, table, factors, best, scales, theta, values,
+            numbers, half, half_y, half_weights, residuals, products, gram, step, gx):  # fmt: skip
     q = theta.size
     target = BREAKDOWN * (total - n_coefs)
     scale = 0.0
     worst = 0
-    for k in range(halves.shape[0] + draws.shape[0]):
+    for k in range(halves.shape[0] + found.size):
         if k < halves.shape[0]:
+            m = _gather(Xt, y, halves[k], numbers, half, half_y, half_weights)
+            _find_step(half, half_y, half_weights, m, True, products, gram, step, gx)
             for j in range(q):
-                theta[j] = 0.0
-            for i in range(STEP * (y.size // STEP)):
-                residuals[i] = y[i]
-            _fit(Xt, y, halves[k], theta, residuals, products, gram, rhs, gx)
+                theta[j] = step[j]
         else:
-            _exact_fit(Xt, y, draws[k - halves.shape[0]], theta, table, pivots)
-            _residuals(Xt, y, theta, residuals)
-        if scales[worst] < np.inf and _mean_bisquare(residuals, weights, scales[worst], target) >= 1.0:
+            b = k - halves.shape[0]
+            _exact_fit(y, rows[b], pivots[b], found[b], table[b], factors[b], theta, values)
+        _residuals(Xt, y, theta, residuals)
+        if scales[worst] < np.inf and mean_bisquare(residuals, weights, scales[worst], target) >= 1.0:
             continue
         scale = m_scale(residuals, weights, total, n_coefs, scale, 0.02)
         for j in range(q):
@@ -269,6 +256,7 @@ def refine_s(Xt, y, weights, n_coefs: float, candidates, max_steps: int, tol: fl
     """Iterate candidates (k, q) to minima of the M-scale: (coefficients (k, q), scales (k,)).
 
     Until a step gains less than the fraction ``tol``, with scales good to ``scale_tol``, or to a hundredth of ``tol``.
+    Steps are near Newton's, and by weighted least squares, which never raises the scale, where these did.
     One that comes within a fraction ``same`` of the scale of the best so far would end there too: it is left, its scale
     is inf. An exact fit leaves all others. Where a step is dear, this goes for either half of the candidates alone.
     """
@@ -279,21 +267,23 @@ def refine_s(Xt, y, weights, n_coefs: float, candidates, max_steps: int, tol: fl
 
     def refine(k: int) -> None:
         part = slice(k * len(scales) // n_parts, (k + 1) * len(scales) // n_parts)
-        _refine(*rows, *settings, ends[part], scales[part], np.empty(len(y)), *_buffers(*Xt.shape))
+        last, new_weights = np.empty(len(Xt)), np.empty(len(y))
+        _refine(*rows, *settings, ends[part], scales[part], last, new_weights, *_buffers(*Xt.shape))
 
     run_all(refine, n_parts)
     return ends, scales
 
 
 @jit
-def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, ends, scales, row_weights, residuals,
-            products, gram, rhs, gx):  # fmt: skip
+def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, ends, scales, last, row_weights,
+            residuals, products, gram, step, gx):  # fmt: skip
     best = 0
     for j in range(scales.size):
         current = ends[j]
         _residuals(Xt, y, current, residuals)
         scales[j] = m_scale(residuals, weights, total, n_coefs, scales[best] if j > 0 else 0.0, scale_tol)
-        before = np.inf
+        before = gained_before = np.inf
+        sure = renew = True
         for _ in range(max_steps + 1):
             if scales[j] < scales[best]:
                 best = j
@@ -304,11 +294,28 @@ def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, end
                 if distance < same * scales[best]:
                     scales[j] = np.inf
                     break
-            if scales[j] == 0.0 or before - scales[j] <= tol * scales[j]:
+            gained = before - scales[j]
+            if gained < 0.0 and not sure:
+                for a in range(current.size):
+                    current[a] = last[a]
+                _residuals(Xt, y, current, residuals)
+                scales[j] = before
+                sure = renew = True
+            elif scales[j] == 0.0 or gained <= tol * scales[j]:
                 break
+            else:
+                renew = not gained < _FAST * gained_before
+                sure = False
+                gained_before = gained
             before = scales[j]
-            _bisquare_weights(residuals, weights, before, row_weights)
-            _fit(Xt, y, row_weights, current, residuals, products, gram, rhs, gx)
+            for a in range(current.size):
+                last[a] = current[a]
+            length = _bisquare_weights(residuals, weights, before, row_weights)
+            length = 1.0 if sure else min(length, _LONGEST)
+            _find_step(Xt, residuals, row_weights, y.size, renew, products, gram, step, gx)
+            for a in range(current.size):
+                current[a] += length * step[a]
+            _residuals(Xt, y, current, residuals)
             scales[j] = m_scale(residuals, weights, total, n_coefs, before, scale_tol)
         if scales[best] == 0.0:
             for other in range(scales.size):
