@@ -306,11 +306,12 @@ class Rows:
 
     def part(self, name: str, draw: Callable, given: Hashable = None) -> "Rows":
         """Some of the rows, in the same frame; their numbers, by ``draw()``, depend on X and what is given alone."""
+        if self.shared is None:
+            return self.take(draw())
 
         def taken():
             numbers = draw()
-            rows = self.take(numbers)
-            return numbers, rows if self.shared is None else rows.for_targets()
+            return numbers, self.take(numbers).for_targets()
 
         numbers, rows = self.once(name, taken, given)
         return replace(rows, y=self.y[numbers], frame=self.frame)

@@ -12,7 +12,7 @@ import threading
 import numpy as np
 
 from sklearn_robust._loss import mixture
-from sklearn_robust._loss.jit import jit, jit_sums
+from sklearn_robust._loss.jit import jit, jit_exact, jit_sums
 from sklearn_robust._loss.terms import all_terms
 from sklearn_robust._rows import vector
 from sklearn_robust._rows.sums import (
@@ -89,7 +89,7 @@ def _read_numbers(y, weights, noise, y_center, y_inv_scale, first, m, steps, lin
         lines[_S + i] = lines[_RESIDUAL + i] = 0.0
 
 
-@jit_sums
+@jit_exact
 def _pack(X, center, inv_scale, first, m, steps, intercept, xt, lines):
     """Write the columns of a block of rows, with ones in front if there is room."""
     for k in range(intercept):
@@ -351,14 +351,13 @@ def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale
         steps = (m + STEP - 1) // STEP
         _read_numbers(y, weights, noise, y_center, y_inv_scale, start, m, steps, lines)
         xt = buffer
-        by_rows = want <= SCORE and packed.size == 0
-        if by_rows:
+        if want <= SCORE:
             _subtract_fitted_rows(X, center, inv_scale, theta, start, m, steps, intercept, lines)
         elif packed.size and want != MEAT:  # which overwrites them
             xt = packed[start // BLOCK]
         else:
             _pack(X, center, inv_scale, start, m, steps, intercept, xt, lines)
-        if want != PLAIN_GRAM and not by_rows:
+        if want > SCORE and want != PLAIN_GRAM:
             _subtract_fitted(xt, theta, steps, lines)
         if want == RESIDUALS:
             for i in range(m):
@@ -387,7 +386,7 @@ def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale
         for k in range(kept.size):
             for i in range(m):
                 out[k, start + i] = lines[kept[k] * LINE + i]
-        if by_rows:
+        if want == SCORE:
             _add_score_rows(X, center, inv_scale, start, m, intercept, lines, linear[0])
         elif want != PLAIN_GRAM:
             add_score(xt, lines, _S if want == MEAT else _LINES, STEP * steps, linear[0])
