@@ -68,6 +68,7 @@ def ones_for_none(values, y):
     return np.ones(len(y)) if values is None else np.asarray(values, float)
 
 
+@np.errstate(divide="ignore", over="ignore", invalid="ignore")
 def expected_errors(case: Case, data: Data) -> tuple[list[str], list[str]]:
     """What an error has to say, and where there need not be one, what it may say."""
     certain, possible = [], []
@@ -76,6 +77,10 @@ def expected_errors(case: Case, data: Data) -> tuple[list[str], list[str]]:
     if case.learns and case.contamination not in ("auto", 0.0) and case.alpha_bounds[0] > 2.0:
         certain.append("contamination must be")
     if not case.has_kernel:
+        X, y = counted_rows(data)[:2]
+        sizes = np.ptp(X, axis=0) if case.fit_intercept else np.abs(X).max(axis=0)
+        if np.log10(np.abs(y).max()) - np.log10(sizes[sizes > 0.0].min(initial=np.inf)) > 290:
+            possible.append("coefficients are finite numbers")
         return certain, possible
     _, _, s, v, _ = counted_rows(data)
     if case.init == "s":
