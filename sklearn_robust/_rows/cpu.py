@@ -1,10 +1,10 @@
 """The loops over a chunk of rows, in working units.
 
-A block of rows is packed, transposed, into a short buffer that stays in the first cache: x' = (x - center) inv_scale,
-with a leading one where there is an intercept, all divided by the noise scale of the row. Then residuals, the terms of
-the loss, the score and the gram are formed from the buffer, so that a pass reads X once and copies nothing. A pass
-without a gram needs no buffer: it reads the rows of a block as they lie, for the residuals and again for the score. The
-last block is filled up with rows of weight zero.
+Rows are read block by block, as x' = (x - center) inv_scale, with a leading one where there is an intercept, all
+divided by the noise scale of the row; a block stays in a near cache while residuals, the terms of the loss and the sums
+are formed, so that a pass reads X once and copies nothing. For a gram a block is packed, transposed, into a short
+buffer; residuals, and the score of a pass without a gram, come from the rows as they lie. The last block is filled up
+with rows of weight zero.
 """
 
 import threading
@@ -105,8 +105,8 @@ def _pack(X, center, inv_scale, first, m, steps, intercept, xt, lines):
 
 
 @jit_sums
-def _subtract_fitted_rows(X, center, inv_scale, theta, first, m, steps, intercept, lines):
-    """The same as ``_pack`` and ``_subtract_fitted``, without columns: rows are read as they lie, four at a time."""
+def _subtract_fitted(X, center, inv_scale, theta, first, m, steps, intercept, lines):
+    """Write the fitted values, and what is left: rows are read as they lie, four at a time."""
     for i in range(0, m, 4):
         a, b, c, d = first + i, first + min(i + 1, m - 1), first + min(i + 2, m - 1), first + min(i + 3, m - 1)
         ta = tb = tc = td = 0.0
@@ -118,11 +118,13 @@ def _subtract_fitted_rows(X, center, inv_scale, theta, first, m, steps, intercep
             tc += (X[c, j] - middle) * factor * coef
             td += (X[d, j] - middle) * factor * coef
         lines[_FITTED + i], lines[_FITTED + i + 1], lines[_FITTED + i + 2], lines[_FITTED + i + 3] = ta, tb, tc, td
-    for k in range(intercept):
-        for i in range(m):
-            lines[_FITTED + i] += theta[k]
+    constant = theta[0] if intercept else 0.0
     for i in range(m):
-        lines[_RESIDUAL + i] -= lines[_FITTED + i] * lines[_UNIT + i]
+        lines[_FITTED + i] = (lines[_FITTED + i] + constant) * lines[_UNIT + i]
+    for i in range(m, STEP * steps):
+        lines[_FITTED + i] = 0.0
+    for i in range(STEP * steps):
+        lines[_RESIDUAL + i] -= lines[_FITTED + i]
 
 
 @jit_sums
@@ -143,18 +145,6 @@ def _add_score_rows(X, center, inv_scale, first, m, intercept, lines, score):
             score[j + intercept] += inv_scale[j] * (
                 ga * (X[a, j] - middle) + gb * (X[b, j] - middle) + gc * (X[c, j] - middle) + gd * (X[d, j] - middle)
             )
-
-
-@jit_sums
-def _subtract_fitted(xt, theta, steps, lines):
-    for i in range(STEP * steps):
-        lines[_FITTED + i] = 0.0
-    for a in range(theta.size):
-        coef = theta[a]
-        for i in range(STEP * steps):
-            lines[_FITTED + i] += coef * xt[a, i]
-    for i in range(STEP * steps):
-        lines[_RESIDUAL + i] -= lines[_FITTED + i]
 
 
 @jit_sums
@@ -349,12 +339,10 @@ def sweep(X, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta,
             m = BLOCK
         steps = (m + STEP - 1) // STEP
         _read_numbers(y, weights, noise, y_center, y_inv_scale, start, m, steps, lines)
-        if want <= SCORE:
-            _subtract_fitted_rows(X, center, inv_scale, theta, start, m, steps, intercept, lines)
-        else:
+        if want > SCORE:
             _pack(X, center, inv_scale, start, m, steps, intercept, xt, lines)
-        if want > SCORE and want != PLAIN_GRAM:
-            _subtract_fitted(xt, theta, steps, lines)
+        if want != PLAIN_GRAM:
+            _subtract_fitted(X, center, inv_scale, theta, start, m, steps, intercept, lines)
         if want == RESIDUALS:
             for i in range(m):
                 out[0, start + i] = lines[_RESIDUAL + i]

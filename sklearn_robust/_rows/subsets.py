@@ -21,7 +21,8 @@ from sklearn_robust._rows.vector import STEP
 
 _FIRST = np.int64(0)  # no literal, for which a function would be compiled again
 _DEPENDENT = 1e-9
-_SAME_BASIN = 0.15
+_SAME_BASIN, _SCREENED = 0.15, 0.02
+_NO_DRAWS = np.empty((0, 0), dtype=np.int64)
 _DEAR = 1e7  # multiplications of a step, for which another thread is worth it
 _STRIDE, _LEAST_LOG_SCALE, _MOST_SCALES = np.log(4.0), np.log(1e-300), 1200
 
@@ -216,8 +217,8 @@ def _filled_up(values) -> np.ndarray:
 
 
 def _buffers(q: int, m: int):
-    """What ``_fit`` writes to for m rows of q columns, from ``residuals`` on."""
-    return np.empty(m), np.empty(m), np.empty((q, q)), np.empty(q), np.empty((5, m))
+    """Weights of m rows, and what ``_fit`` writes to for q columns, from ``residuals`` on."""
+    return np.empty(m), np.empty(m), np.empty(m), np.empty((q, q)), np.empty(q), np.empty((5, m))
 
 
 def screen(Xt, y, weights, n_coefs: float, halves, draws, n_kept: int) -> np.ndarray:
@@ -229,15 +230,41 @@ def screen(Xt, y, weights, n_coefs: float, halves, draws, n_kept: int) -> np.nda
     total, (Xt, y, weights, halves) = weights.sum(), map(_filled_up, (Xt, y, weights, halves))
     q, m = Xt.shape
     best, scales = np.zeros((n_kept, q)), np.full(n_kept, np.inf)
-    elimination = np.empty((q + 1, q + 1)), np.empty(q, np.int64)
-    rows = Xt, y, weights, total, n_coefs
-    _screen(*rows, halves, draws, best, scales, *elimination, np.empty(q), *_buffers(q, m))
+    elimination = np.empty((q + 1, q + 1)), np.empty(q, np.int64), np.empty(q)
+    settings = -1, 0.0, _SCREENED, 0.0
+    _search(Xt, y, weights, total, n_coefs, halves, draws, *settings, best, scales, *elimination, *_buffers(q, m))
     return best[np.isfinite(scales)]
 
 
+def refine_s(Xt, y, weights, n_coefs: float, candidates, max_steps: int, tol: float, scale_tol=0.0, same=_SAME_BASIN):
+    """Iterate candidates (k, q) to minima of the M-scale: (coefficients (k, q), scales (k,)).
+
+    Until a step gains less than the fraction ``tol``, with scales good to ``scale_tol``, or to a hundredth of ``tol``.
+    One that comes within a fraction ``same`` of the scale of the best so far would end there too: it is left, its scale
+    is inf. An exact fit leaves all others. Where a step is dear, this goes for either half of the candidates alone.
+    """
+    total, (Xt, y, weights) = weights.sum(), map(_filled_up, (Xt, y, weights))
+    ends, scales = candidates.copy(), np.empty(len(candidates))
+    rows, settings = (Xt, y, weights, total, n_coefs), (max_steps, tol, scale_tol or 0.01 * tol, same)
+    halves, draws = np.empty((0, len(y))), _NO_DRAWS
+    elimination = np.empty((0, 0)), np.empty(0, np.int64), np.empty(0)
+    n_parts = min(2, len(candidates)) if Xt.size * len(Xt) > _DEAR else 1
+
+    def refine(k: int) -> None:
+        part = slice(k * len(scales) // n_parts, (k + 1) * len(scales) // n_parts)
+        _search(*rows, halves, draws, *settings, ends[part], scales[part], *elimination, *_buffers(*Xt.shape))
+
+    run_all(refine, n_parts)
+    return ends, scales
+
+
 @jit
-def _screen(Xt, y, weights, total, n_coefs, halves, draws, best, scales, table, pivots, theta, residuals, products,
-            gram, rhs, gx):  # fmt: skip
+def _search(Xt, y, weights, total, n_coefs, halves, draws, max_steps, tol, scale_tol, same, ends, scales, table, pivots,
+            theta, row_weights, residuals, products, gram, rhs, gx):  # fmt: skip
+    """Screen candidates for the best ``ends`` (k, q), or without any and steps given iterate the ends.
+
+    One function for both, for the compiler writes what they call anew for each that calls it.
+    """
     q = theta.size
     target = BREAKDOWN * (total - n_coefs)
     scale = 0.0
@@ -254,42 +281,17 @@ def _screen(Xt, y, weights, total, n_coefs, halves, draws, best, scales, table, 
             _residuals(Xt, y, theta, residuals)
         if scales[worst] < np.inf and _mean_bisquare(residuals, weights, scales[worst], target) >= 1.0:
             continue
-        scale = m_scale(residuals, weights, total, n_coefs, scale, 0.02)
+        scale = m_scale(residuals, weights, total, n_coefs, scale, scale_tol)
         for j in range(q):
-            best[worst, j] = theta[j]
+            ends[worst, j] = theta[j]
         scales[worst] = scale
         if scale == 0.0:
             break
         for j in range(scales.size):
             if scales[j] > scales[worst]:
                 worst = j
-
-
-def refine_s(Xt, y, weights, n_coefs: float, candidates, max_steps: int, tol: float, scale_tol=0.0, same=_SAME_BASIN):
-    """Iterate candidates (k, q) to minima of the M-scale: (coefficients (k, q), scales (k,)).
-
-    Until a step gains less than the fraction ``tol``, with scales good to ``scale_tol``, or to a hundredth of ``tol``.
-    One that comes within a fraction ``same`` of the scale of the best so far would end there too: it is left, its scale
-    is inf. An exact fit leaves all others. Where a step is dear, this goes for either half of the candidates alone.
-    """
-    total, (Xt, y, weights) = weights.sum(), map(_filled_up, (Xt, y, weights))
-    ends, scales = candidates.copy(), np.empty(len(candidates))
-    rows, settings = (Xt, y, weights, total, n_coefs), (max_steps, tol, scale_tol or 0.01 * tol, same)
-    n_parts = min(2, len(candidates)) if Xt.size * len(Xt) > _DEAR else 1
-
-    def refine(k: int) -> None:
-        part = slice(k * len(scales) // n_parts, (k + 1) * len(scales) // n_parts)
-        _refine(*rows, *settings, ends[part], scales[part], np.empty(len(y)), *_buffers(*Xt.shape))
-
-    run_all(refine, n_parts)
-    return ends, scales
-
-
-@jit
-def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, ends, scales, row_weights, residuals,
-            products, gram, rhs, gx):  # fmt: skip
     best = 0
-    for j in range(scales.size):
+    for j in range(scales.size if max_steps >= 0 else 0):
         current = ends[j]
         _residuals(Xt, y, current, residuals)
         scales[j] = m_scale(residuals, weights, total, n_coefs, scales[best] if j > 0 else 0.0, scale_tol)
