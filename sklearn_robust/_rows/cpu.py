@@ -1,10 +1,7 @@
 """The loops over a chunk of rows, in working units.
 
-A block of rows is packed, transposed, into a short buffer that stays in the first cache: x' = (x - center) inv_scale,
-with a leading one where there is an intercept, all divided by the noise scale of the row. Then residuals, the terms of
-the loss, the score and the gram are formed from the buffer, so that a pass reads X once and copies nothing. A pass
-without a gram needs no buffer: it reads the rows of a block as they lie, for the residuals and again for the score. The
-last block is filled up with rows of weight zero.
+A block of rows stays in a near cache while residuals, the terms of the loss and the sums are formed, so that a pass
+reads X once and copies nothing. The last block is filled up with rows of weight zero.
 """
 
 import threading
@@ -12,9 +9,9 @@ import threading
 import numpy as np
 
 from sklearn_robust._loss import mixture
-from sklearn_robust._loss.jit import jit, jit_exact, jit_sums
+from sklearn_robust._loss.jit import jit, jit_sums
 from sklearn_robust._loss.terms import all_terms
-from sklearn_robust._rows import vector
+from sklearn_robust._rows import reading, vector
 from sklearn_robust._rows.sums import (
     CURVATURE,
     DIRTY,
@@ -37,10 +34,6 @@ from sklearn_robust._rows.sums import (
 )
 from sklearn_robust._rows.vector import BLOCK, LINE, STEP, U
 
-# Lines of the scratch beside those of ``vector``: sample weights, inverse noise scales, residuals, fitted values, what
-# the gram is weighted with, and what the columns are multiplied by for the score and the cross terms.
-_S, _UNIT, _RESIDUAL, _FITTED, _G, _LINES = range(vector.N_LINES * LINE, (vector.N_LINES + 6) * LINE, LINE)
-_N_LINES = vector.N_LINES + 6 + N_CROSS
 _ALIGNED = 8  # numbers
 
 # What a sweep is asked for: residuals alone; scalars and score; these with the gram of the weights, or with the Hessian
@@ -62,99 +55,14 @@ def scratch(n_coefs: int):
     if kept is not None and n_coefs <= _FEW_COEFS:
         return kept
     n_columns = max(n_coefs, _FEW_COEFS) + N_CROSS
-    numbers = np.empty((_N_LINES + n_columns + 5) * LINE + _ALIGNED)
+    numbers = np.empty((reading.N_LINES + n_columns + 5) * LINE + _ALIGNED)
     first = -(numbers.ctypes.data // numbers.itemsize) % _ALIGNED
-    lines, rest = numbers[first : first + _N_LINES * LINE], numbers[first + _N_LINES * LINE :]
+    lines, rest = numbers[first : first + reading.N_LINES * LINE], numbers[first + reading.N_LINES * LINE :]
     columns = rest[: n_columns * LINE].reshape(n_columns, LINE)
     made = lines, lines.view(np.int64), columns, rest[n_columns * LINE :][: 5 * LINE].reshape(5, LINE)
     if n_coefs <= _FEW_COEFS:
         _of_thread.scratch = made
     return made
-
-
-@jit_sums
-def _read_numbers(y, weights, noise, y_center, y_inv_scale, first, m, steps, lines):
-    """Write of a block of rows the sample weights, the inverse noise scales, and y; zeros but for the scales beyond."""
-    for i in range(STEP * steps):
-        lines[_S + i] = lines[_UNIT + i] = 1.0
-    if weights.size:
-        for i in range(m):
-            lines[_S + i] = weights[first + i]
-    if noise.size:
-        for i in range(m):
-            lines[_UNIT + i] = 1.0 / noise[first + i]
-    for i in range(m):
-        lines[_RESIDUAL + i] = (y[first + i] - y_center) * y_inv_scale * lines[_UNIT + i]
-    for i in range(m, STEP * steps):
-        lines[_S + i] = lines[_RESIDUAL + i] = 0.0
-
-
-@jit_exact
-def _pack(X, center, inv_scale, first, m, steps, intercept, xt, lines):
-    """Write the columns of a block of rows, with ones in front if there is room."""
-    for k in range(intercept):
-        for i in range(m):
-            xt[k, i] = lines[_UNIT + i]
-    for i in range(m):
-        unit = lines[_UNIT + i]
-        for j in range(center.size):
-            xt[j + intercept, i] = (X[first + i, j] - center[j]) * inv_scale[j] * unit
-    for i in range(m, STEP * steps):
-        for j in range(intercept + center.size):
-            xt[j, i] = 0.0
-
-
-@jit_sums
-def _subtract_fitted_rows(X, center, inv_scale, theta, first, m, steps, intercept, lines):
-    """The same as ``_pack`` and ``_subtract_fitted``, without columns: rows are read as they lie, four at a time."""
-    for i in range(0, m, 4):
-        a, b, c, d = first + i, first + min(i + 1, m - 1), first + min(i + 2, m - 1), first + min(i + 3, m - 1)
-        ta = tb = tc = td = 0.0
-        for j in range(center.size):
-            middle, factor = center[j], inv_scale[j]
-            coef = theta[j + intercept]
-            ta += (X[a, j] - middle) * factor * coef
-            tb += (X[b, j] - middle) * factor * coef
-            tc += (X[c, j] - middle) * factor * coef
-            td += (X[d, j] - middle) * factor * coef
-        lines[_FITTED + i], lines[_FITTED + i + 1], lines[_FITTED + i + 2], lines[_FITTED + i + 3] = ta, tb, tc, td
-    for k in range(intercept):
-        for i in range(m):
-            lines[_FITTED + i] += theta[k]
-    for i in range(m):
-        lines[_RESIDUAL + i] -= lines[_FITTED + i] * lines[_UNIT + i]
-
-
-@jit_sums
-def _add_score_rows(X, center, inv_scale, first, m, intercept, lines, score):
-    """Add X'g, where g is the line of the score: of the rows as they lie."""
-    for i in range(m):
-        lines[_LINES + i] *= lines[_UNIT + i]
-    for k in range(intercept):
-        total = 0.0
-        for i in range(m):
-            total += lines[_LINES + i]
-        score[k] += total
-    for i in range(0, m, 4):
-        a, b, c, d = first + i, first + min(i + 1, m - 1), first + min(i + 2, m - 1), first + min(i + 3, m - 1)
-        ga, gb, gc, gd = lines[_LINES + i], lines[_LINES + i + 1], lines[_LINES + i + 2], lines[_LINES + i + 3]
-        for j in range(center.size):
-            middle = center[j]
-            score[j + intercept] += inv_scale[j] * (
-                ga * (X[a, j] - middle) + gb * (X[b, j] - middle) + gc * (X[c, j] - middle) + gd * (X[d, j] - middle)
-            )
-
-
-@jit_sums
-def _subtract_fitted(xt, theta, steps, lines):
-    for i in range(STEP * steps):
-        lines[_FITTED + i] = 0.0
-    for a in range(theta.size):
-        coef = theta[a]
-        for i in range(STEP * steps):
-            lines[_FITTED + i] += coef * xt[a, i]
-    for i in range(STEP * steps):
-        lines[_RESIDUAL + i] -= lines[_FITTED + i]
 
 
 @jit_sums
@@ -174,9 +82,9 @@ def _add_cross(xt, lines, steps, linear):
         t1 = t2 = t3 = 0.0
         for i in range(STEP * steps):
             x = xt[a, i]
-            t1 += lines[_LINES + LINE + i] * x
-            t2 += lines[_LINES + 2 * LINE + i] * x
-            t3 += lines[_LINES + 3 * LINE + i] * x
+            t1 += lines[reading.LINES + LINE + i] * x
+            t2 += lines[reading.LINES + 2 * LINE + i] * x
+            t3 += lines[reading.LINES + 3 * LINE + i] * x
         linear[1, a] += t1
         linear[2, a] += t2
         linear[3, a] += t3
@@ -226,7 +134,7 @@ def _add_scalars(learn_shape, mixed, steps, lines, scalars):
     """Add a block to the scalars."""
     loss = scale = scale_scale = squares = 0.0
     for i in range(STEP * steps):
-        s, u = lines[_S + i], lines[U + i]
+        s, u = lines[reading.S + i], lines[U + i]
         zw = u * lines[vector.PULL + i]
         loss += s * lines[vector.LOSS + i]
         scale += s * zw
@@ -239,7 +147,7 @@ def _add_scalars(learn_shape, mixed, steps, lines, scalars):
     if learn_shape:
         shape = scale_shape = shape_shape = 0.0
         for i in range(STEP * steps):
-            s = lines[_S + i]
+            s = lines[reading.S + i]
             shape += s * lines[vector.SHAPE + i]
             scale_shape -= s * (lines[U + i] * lines[vector.PULL_ALPHA + i])
             shape_shape += s * lines[vector.SHAPE_SHAPE + i]
@@ -249,7 +157,7 @@ def _add_scalars(learn_shape, mixed, steps, lines, scalars):
     if mixed:
         dirty = shared = shared_scale = 0.0
         for i in range(STEP * steps):
-            s = lines[_S + i]
+            s = lines[reading.S + i]
             dirty += s * (1.0 - lines[vector.CLEAN + i])
             shared += s * lines[vector.SHARED + i]
             shared_scale += s * lines[vector.SHARED_SCALE + i]
@@ -261,7 +169,7 @@ def _add_scalars(learn_shape, mixed, steps, lines, scalars):
         if learn_shape:
             shared_shape = 0.0
             for i in range(STEP * steps):
-                shared_shape += lines[_S + i] * lines[vector.SHARED_SHAPE + i]
+                shared_shape += lines[reading.S + i] * lines[vector.SHARED_SHAPE + i]
             scalars[SHARED_SHAPE] += shared_shape
             scalars[SCALE_SHAPE] -= shared_shape
 
@@ -271,23 +179,23 @@ def _factors(want, learn_shape, mixed, steps, lines):
     """Write what the columns are multiplied by, for the score and the cross terms, and for the gram."""
     if want == HESSIAN:
         for i in range(STEP * steps):
-            s = lines[_S + i]
+            s = lines[reading.S + i]
             pull = s * lines[vector.PULL + i]
-            lines[_LINES + i] = pull
-            lines[_G + i] = s * lines[vector.CURVATURE + i]
-            lines[_LINES + LINE + i] = pull + s * lines[vector.STRETCH + i]
-            lines[_LINES + 2 * LINE + i] = lines[_LINES + 3 * LINE + i] = 0.0
+            lines[reading.LINES + i] = pull
+            lines[reading.G + i] = s * lines[vector.CURVATURE + i]
+            lines[reading.LINES + LINE + i] = pull + s * lines[vector.STRETCH + i]
+            lines[reading.LINES + 2 * LINE + i] = lines[reading.LINES + 3 * LINE + i] = 0.0
         if learn_shape:
             for i in range(STEP * steps):
-                lines[_LINES + 2 * LINE + i] = -lines[_S + i] * lines[vector.PULL_ALPHA + i]
+                lines[reading.LINES + 2 * LINE + i] = -lines[reading.S + i] * lines[vector.PULL_ALPHA + i]
         if mixed:
             for i in range(STEP * steps):
-                lines[_LINES + 3 * LINE + i] = lines[_S + i] * lines[vector.SHARED_PULL + i]
+                lines[reading.LINES + 3 * LINE + i] = lines[reading.S + i] * lines[vector.SHARED_PULL + i]
     else:
         for i in range(STEP * steps):
-            s = lines[_S + i]
-            lines[_LINES + i] = s * lines[vector.PULL + i]
-            lines[_G + i] = s * lines[vector.WEIGHT + i]
+            s = lines[reading.S + i]
+            lines[reading.LINES + i] = s * lines[vector.PULL + i]
+            lines[reading.G + i] = s * lines[vector.WEIGHT + i]
 
 
 @jit_sums
@@ -314,7 +222,7 @@ def _add_for_inference(xt, intercept, steps, lines, scalars):
     """Add to the scalars what tells how well the fit explains y."""
     curvature = pulls = weight = ones = total = squares = 0.0
     for i in range(STEP * steps):
-        s, fitted, pull = lines[_S + i], lines[_FITTED + i], lines[vector.PULL + i]
+        s, fitted, pull = lines[reading.S + i], lines[reading.FITTED + i], lines[vector.PULL + i]
         sw = s * lines[vector.WEIGHT + i]
         one = xt[0, i] if intercept else 0.0
         curvature += s * lines[vector.CURVATURE + i]
@@ -349,26 +257,25 @@ def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale
         if m > BLOCK:
             m = BLOCK
         steps = (m + STEP - 1) // STEP
-        _read_numbers(y, weights, noise, y_center, y_inv_scale, start, m, steps, lines)
+        reading.read_numbers(y, weights, noise, y_center, y_inv_scale, start, m, steps, lines)
         xt = buffer
-        if want <= SCORE:
-            _subtract_fitted_rows(X, center, inv_scale, theta, start, m, steps, intercept, lines)
-        elif packed.size and want != MEAT:  # which overwrites them
-            xt = packed[start // BLOCK]
-        else:
-            _pack(X, center, inv_scale, start, m, steps, intercept, xt, lines)
-        if want > SCORE and want != PLAIN_GRAM:
-            _subtract_fitted(xt, theta, steps, lines)
+        if want > SCORE:
+            if packed.size and want != MEAT:  # which overwrites them
+                xt = packed[start // BLOCK]
+            else:
+                reading.pack(X, center, inv_scale, start, m, steps, intercept, xt, lines)
+        if want != PLAIN_GRAM:
+            reading.subtract_fitted(X, center, inv_scale, theta, start, m, steps, intercept, lines)
         if want == RESIDUALS:
             for i in range(m):
-                out[0, start + i] = lines[_RESIDUAL + i]
+                out[0, start + i] = lines[reading.RESIDUAL + i]
             continue
         for k in range(laws.shape[0]):
             alpha, c, tail = laws[k, 0], laws[k, 1], laws[k, 2]
             mixed = tail > -np.inf
             with_shape = learn_shape and alpha != 2.0
             for i in range(STEP * steps):
-                lines[U + i] = lines[_RESIDUAL + i] / c
+                lines[U + i] = lines[reading.RESIDUAL + i] / c
             if given.size:
                 for e in range(given.shape[1]):
                     for i in range(STEP * steps):
@@ -387,13 +294,13 @@ def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale
             for i in range(m):
                 out[k, start + i] = lines[kept[k] * LINE + i]
         if want == SCORE:
-            _add_score_rows(X, center, inv_scale, start, m, intercept, lines, linear[0])
+            reading.add_score_rows(X, center, inv_scale, start, m, intercept, lines, linear[0])
         elif want != PLAIN_GRAM:
-            add_score(xt, lines, _S if want == MEAT else _LINES, STEP * steps, linear[0])
+            add_score(xt, lines, reading.S if want == MEAT else reading.LINES, STEP * steps, linear[0])
         if want == HESSIAN:
             _add_cross(xt, lines, steps, linear)
         if want != SCORE:
-            add_gram(xt, lines, _G if want < PLAIN_GRAM else _S, STEP * steps, gram, gx)
+            add_gram(xt, lines, reading.G if want < PLAIN_GRAM else reading.S, STEP * steps, gram, gx)
     for a in range(gram.shape[0]):
         for b in range(a):
             gram[b, a] = gram[a, b]

@@ -24,9 +24,10 @@ _FIRST = np.int64(0)  # no literal, for which a function would be compiled again
 _DEPENDENT = 1e-9
 _SAME_BASIN = 0.15
 _DEAR = 1e7  # multiplications of a step, for which another thread is worth it
-# A step is weighted least squares, times how much the weights exceed the curvature, at most so much; the factor of the
-# last gram serves while gains fall by a factor.
-_LONGEST, _FAST = 3.0, 0.8
+# Near a minimum, where gains are a small share of the scale, a step is weighted least squares, times how much the
+# weights exceed the curvature, at most so much: further out it might leave for a worse minimum. The factor of the last
+# gram serves while gains fall by a factor.
+_FAR_GAIN, _LONGEST, _FAST = 0.05, 3.0, 0.8
 
 
 class Eliminated(NamedTuple):
@@ -311,7 +312,7 @@ def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, end
             for a in range(current.size):
                 last[a] = current[a]
             length = _bisquare_weights(residuals, weights, before, row_weights)
-            length = 1.0 if sure else min(length, _LONGEST)
+            length = 1.0 if sure or gained > _FAR_GAIN * before else min(length, _LONGEST)
             _find_step(Xt, residuals, row_weights, y.size, renew, products, gram, step, gx)
             for a in range(current.size):
                 current[a] += length * step[a]
