@@ -29,8 +29,9 @@ from sklearn_robust._rows.sums import Sums
 _MAX_HALVINGS = 10
 # The loss of rows that bends less, or to the other side, may bend more on the way: steps are scaled as if it bent so.
 _LEAST_BEND = 0.1
-# Steps after which they are scaled anew, first and as a multiple of the last time.
-_FIRST_RENEWAL, _LATER = 3, 4
+# Steps that are taken at least before they are scaled anew, and by how much curvatures then differ on average; by less
+# where steps are many.
+_FEW_STEPS, _BENT = 4, 0.05
 _EVEN, _WELL_CONDITIONED = 1e-3, 1e-7
 _NEGATIVE = 1e-6
 _EPS = np.finfo(float).eps
@@ -183,21 +184,23 @@ class DualObjective(Objective):
 
 
 class DualLBFGS(LBFGS):
-    """L-BFGS, whose scaling becomes that of the curvatures reached, after a few steps and after many."""
+    """L-BFGS, whose scaling becomes that of the curvatures reached, where they are no longer those that it has."""
 
     def __init__(self):
         super().__init__()
-        self._steps, self._renewal = 0, _FIRST_RENEWAL
+        self._since, self._known = 0, None
 
     def step(self, objective: DualObjective, policy, point: Point) -> Point:  # type: ignore[override]
         """The next coefficients, then the next law."""
-        if self._steps == self._renewal:
+        if self._since >= _FEW_STEPS:
             bends = row_terms(objective.rows.residuals(point.theta), point.law.of_rows(), mixture.CURVATURE)
             bends = np.maximum(np.where(np.isfinite(bends), bends, 1.0), _LEAST_BEND)
-            objective.inverse.renew(objective.rows, objective.strength, objective.rows.precisions * bends)
-            self._pairs.clear()
-            self._renewal *= _LATER
-        self._steps += 1
+            change = float(np.abs(bends - (1.0 if self._known is None else self._known)).mean())
+            if change > _BENT * (_FEW_STEPS / self._since) ** 2:
+                objective.inverse.renew(objective.rows, objective.strength, objective.rows.precisions * bends)
+                self._pairs.clear()
+                self._since, self._known = 0, bends
+        self._since += 1
         return super().step(objective, policy, point)
 
 
