@@ -8,6 +8,7 @@ from threadpoolctl import threadpool_limits
 from sklearn_robust import losses
 from sklearn_robust._fit.objective import Law
 from sklearn_robust._loss import mixture
+from sklearn_robust._loss.bisquare import TUNING
 from sklearn_robust._loss.efficiency import efficient_scale, gaussian_efficiency
 from sklearn_robust._loss.jit import jit
 from sklearn_robust._loss.log_partition import log_partition, log_partition_curvature
@@ -16,6 +17,7 @@ from sklearn_robust._rows import blocks, cpu, vector
 from sklearn_robust._rows.blocks import RowLaw, Rows, clean_probability
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.scales import clean_scale, m_scale
+from sklearn_robust._rows.subsets import Eliminated, refine_s, screen
 from sklearn_robust._rows.sums import (
     DIRTY,
     SCALE,
@@ -293,3 +295,30 @@ def test_efficiency_is_reached(alpha, efficiency):
     square = integrate.trapezoid(losses.psi(x, alpha, k) ** 2 * density, x)
     assert slope**2 / square == pytest.approx(gaussian_efficiency(alpha, k), rel=1e-6)
     assert k == 1.0 or slope**2 / square == pytest.approx(efficiency, rel=1e-6)
+
+
+def test_exact_fits_of_subsets():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), rng.normal(size=40)
+    X[5] = X[2]  # rows that depend on others are passed over
+    draws = np.array([[0, 1, 7, 9], [2, 5, 11, 3], [8, 8, 4, 6]])
+    subsets = Eliminated.of(np.ascontiguousarray(X.T), draws)
+    assert subsets.rows.tolist() == [[0, 1, 7], [2, 11, 3], [8, 4, 6]]
+    found = screen(np.ascontiguousarray(X.T), y, np.ones(40), 3.0, np.empty((0, 40)), subsets, 3)
+    expected = [np.linalg.solve(X[rows], y[rows]) for rows in subsets.rows]
+    for each in found:
+        assert min(np.abs(each - theta).max() for theta in expected) < 1e-10
+
+
+@pytest.mark.parametrize("noise", ["t3", "outliers"])
+def test_an_s_estimate_is_where_weighted_least_squares_leaves_it(noise):
+    rng = np.random.default_rng(1)
+    X = np.column_stack((np.ones(300), rng.normal(size=(300, 4))))
+    y = rng.standard_t(3, size=300)
+    y[:60] += 20.0 if noise == "outliers" else 0.0
+    first = np.linalg.lstsq(X, y, rcond=None)[0]
+    (theta,), (scale,) = refine_s(np.ascontiguousarray(X.T), y, np.ones(300), 5.0, first[None], 1000, 1e-13)
+    v = (y - X @ theta) / (scale * TUNING)
+    assert np.mean(1.0 - np.maximum(1.0 - v * v, 0.0) ** 3) == pytest.approx(0.5 * (1.0 - 5.0 / 300), rel=1e-8)
+    root = np.maximum(1.0 - v * v, 0.0)
+    np.testing.assert_allclose(np.linalg.lstsq(X * root[:, None], y * root, rcond=None)[0], theta, atol=1e-5)

@@ -95,6 +95,17 @@ def test_as_fits_alone(model, numbers):
         np.testing.assert_allclose(several.outlier_proba(X, Y, **noise), np.column_stack(expected), atol=1e-8)
 
 
+@pytest.mark.parametrize("ties", [False, True])
+def test_as_fits_alone_whatever_is_drawn(ties):
+    X, Y = mild_data(1500)  # more rows than the search for a start takes
+    if ties:  # rows of the same X, whose order is that of their targets
+        X = np.round(X)
+        X[:, 2:] = X[:, 2:] > 2.5
+    several = AdaptiveRobustRegressor(random_state=np.random.RandomState(3)).fit(X, Y)
+    drawn = np.random.RandomState(3)
+    assert_alone(several, [AdaptiveRobustRegressor(random_state=drawn).fit(X, y) for y in Y.T])
+
+
 @each_solver
 @both
 def test_every_solver(estimator, solver):

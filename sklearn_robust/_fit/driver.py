@@ -23,9 +23,8 @@ from sklearn_robust._fit.result import FitResult, Record, StopReason
 from sklearn_robust._fit.ridge import residual_dof, scaling_of
 from sklearn_robust._fit.sandwich import sandwich
 from sklearn_robust._fit.start import find_start
-from sklearn_robust._loss import mixture
 from sklearn_robust._rows import cpu
-from sklearn_robust._rows.blocks import Rows, row_terms, spread_index
+from sklearn_robust._rows.blocks import Rows, spread_index
 from sklearn_robust._rows.kernels import KernelRows
 from sklearn_robust._rows.threads import serial_blas
 
@@ -251,7 +250,7 @@ def _curvatures(part: FitResult, theta, law: Law, total: float):
 
 def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool):
     """The same with an exact kernel; the part is a rough fit with a few landmarks, whose weights and law are kept."""
-    part, strength, law, theta, bends = None, settings.strength, None, None, np.ones(len(rows))
+    part, strength, law, theta = None, settings.strength, None, None
     if starts or strength is None:
         few = rows.on_landmarks(_LANDMARKS, np.random.default_rng(settings.seed))
         # a scale that is measured is held to the end: it has the digits of these weights
@@ -260,15 +259,11 @@ def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool):
         with serial_blas():
             part = _fit(few, policy, coarse, None, _silent)
         strength = max(part.strength, rows.least_strength)
-    working = rows.frame.working_strength(strength)
+    objective = dual_objective(rows, rows.frame.working_strength(strength), policy.learns)
     if part is not None and starts:
         weights, residuals = part.point.weights, few.residuals(part.point.theta)
         if not 0.0 < weights.sum() < np.inf:  # it believes no row, or the loss overflows
             weights = np.ones(len(rows))
-        bends = row_terms(residuals, part.point.law.of_rows(), mixture.CURVATURE)
-        bends = np.where(np.isfinite(bends), bends, 1.0)
-    objective = dual_objective(rows, working, bends, policy.learns)
-    if part is not None and starts:
         theta = smoothed(objective, residuals, weights)
         if not np.isfinite(theta).all():  # the loss overflows: a warning will tell
             theta = np.zeros_like(theta)

@@ -28,8 +28,9 @@ from sklearn_robust._rows.sums import Sums
 _MAX_HALVINGS = 10
 # The loss of rows that bends less, or to the other side, may bend more on the way: steps are scaled as if it bent so.
 _LEAST_BEND = 0.1
-# Steps after which they are scaled anew for the first time.
-_FIRST_RENEWAL = 5
+# Steps that are taken at least before they are scaled anew, and by how much curvatures then differ on average; by less
+# where steps are many.
+_FEW_STEPS, _BENT = 4, 0.05
 _EVEN, _WELL_CONDITIONED = 1e-3, 1e-7
 _NEGATIVE = 1e-6
 _EPS = np.finfo(float).eps
@@ -170,20 +171,23 @@ class DualObjective(Objective):
 
 
 class DualLBFGS(LBFGS):
-    """L-BFGS, whose scaling is renewed where steps are many: the curvatures it began with were a guess."""
+    """L-BFGS, whose scaling becomes that of the curvatures reached, where they are no longer those that it has."""
 
     def __init__(self):
         super().__init__()
-        self._steps, self._renewal = 0, _FIRST_RENEWAL
+        self._since, self._known = 0, None
 
     def step(self, objective: DualObjective, policy, point: Point) -> Point:  # type: ignore[override]
         """The next coefficients, then the next law."""
-        if self._steps == self._renewal:
+        if self._since >= _FEW_STEPS:
             bends = row_terms(objective.rows.residuals(point.theta), point.law.of_rows(), mixture.CURVATURE)
-            objective.inverse.renew(objective.rows, objective.strength, _scales(objective.rows, bends))
-            self._pairs.clear()
-            self._renewal *= 3
-        self._steps += 1
+            bends = np.maximum(np.where(np.isfinite(bends), bends, 1.0), _LEAST_BEND)
+            change = float(np.abs(bends - (1.0 if self._known is None else self._known)).mean())
+            if change > _BENT * (_FEW_STEPS / self._since) ** 2:
+                objective.inverse.renew(objective.rows, objective.strength, objective.rows.precisions * bends)
+                self._pairs.clear()
+                self._since, self._known = 0, bends
+        self._since += 1
         return super().step(objective, policy, point)
 
 
@@ -212,21 +216,14 @@ class DualNewton:
         return IRLS().coefficients(objective, point)
 
 
-def dual_objective(rows: KernelRows, strength: float, bends, learns: bool) -> DualObjective:
-    """The objective at a strength in working units; curvatures (n,) of the loss, near those of the end, scale steps."""
+def dual_objective(rows: KernelRows, strength: float, learns: bool) -> DualObjective:
+    """The objective at a strength in working units."""
     total = rows.total_weight
     inverse = DualInverse(rows, strength, rows.precisions)
     dof = total - len(rows) + inverse.residual_dof()
-    if (bends != 1.0).any():
-        inverse = DualInverse(rows, strength, _scales(rows, bends))
     return DualObjective(
         rows, np.array([strength]), inverse, 1.0, total, dof if dof > 1e-9 * total else 0.0, learns, True
     )
-
-
-def _scales(rows: KernelRows, bends) -> np.ndarray:
-    """Weights (n,) for the scaling of steps, from curvatures of the loss."""
-    return rows.precisions * np.maximum(np.where(np.isfinite(bends), bends, 1.0), _LEAST_BEND)
 
 
 def smoothed(objective: DualObjective, residuals, weights) -> np.ndarray:

@@ -34,29 +34,28 @@ class Eliminated(NamedTuple):
     """Subsets of rows in general position, each with its elimination: whatever y is, the fit is two substitutions.
 
     Of each of B subsets the row numbers (B, q), the columns that they were solved for (B, q), how many there are (B,),
-    the reduced rows (B, q, q), and the factors that reduced them, each with what its row was scaled by (B, q, q).
+    and the reduced rows (B, q, q): in the columns solved for before, the factors that reduced them, and in their own
+    what they were scaled by.
     """
 
     rows: np.ndarray
     pivots: np.ndarray
     found: np.ndarray
     table: np.ndarray
-    factors: np.ndarray
 
     @classmethod
     def of(cls, Xt, draws) -> "Eliminated":
         """The first of each line of row numbers (B, k) that are in general position."""
         q = len(Xt)
         made = cls.none(q, len(draws))
-        _eliminate(Xt, draws, *made, np.empty(q))
+        _eliminate(Xt, draws, *made, *np.empty((2, q)))
         return made
 
     @classmethod
     def none(cls, q: int, n: int = 0) -> "Eliminated":
         """Room for n subsets."""
         rows, pivots = np.empty((2, n, q), np.int64)
-        table, factors = np.empty((2, n, q, q))
-        return cls(rows, pivots, np.empty(n, np.int64), table, factors)
+        return cls(rows, pivots, np.empty(n, np.int64), np.empty((n, q, q)))
 
 
 @jit
@@ -71,10 +70,10 @@ def _eliminate(Xt, draws, rows, pivots, found, table, factors, row):
                 row[j] = Xt[j, index]
                 size = max(size, abs(row[j]))
             for k in range(n):
-                factor = row[pivots[subset, k]]
-                factors[subset, n, k] = factor
+                factors[k] = row[pivots[subset, k]]
                 for j in range(q):
-                    row[j] -= factor * table[subset, k, j]
+                    row[j] -= factors[k] * table[subset, k, j]
+            for k in range(n):
                 row[pivots[subset, k]] = 0.0
             pivot = 0
             for j in range(q):
@@ -85,7 +84,9 @@ def _eliminate(Xt, draws, rows, pivots, found, table, factors, row):
             inverse = 1.0 / row[pivot]
             for j in range(q):
                 table[subset, n, j] = row[j] * inverse
-            rows[subset, n], pivots[subset, n], factors[subset, n, n] = index, pivot, inverse
+            for k in range(n):
+                table[subset, n, pivots[subset, k]] = factors[k]
+            rows[subset, n], pivots[subset, n], table[subset, n, pivot] = index, pivot, inverse
             n += 1
             if n == q:
                 break
@@ -93,15 +94,15 @@ def _eliminate(Xt, draws, rows, pivots, found, table, factors, row):
 
 
 @jit
-def _exact_fit(y, rows, pivots, found, table, factors, theta, values):
+def _exact_fit(y, rows, pivots, found, table, theta, values):
     """Coefficients through a subset; unreachable directions stay 0."""
     for j in range(theta.size):
         theta[j] = 0.0
     for k in range(found):
         value = y[rows[k]]
         for earlier in range(k):
-            value -= factors[k, earlier] * values[earlier]
-        values[k] = value * factors[k, k]
+            value -= table[k, pivots[earlier]] * values[earlier]
+        values[k] = value * table[k, pivots[k]]
     for k in range(found - 1, -1, -1):
         value = values[k]
         for later in range(k + 1, found):
@@ -224,7 +225,7 @@ def screen(Xt, y, weights, n_coefs: float, halves, subsets: Eliminated, n_kept: 
 
 
 @jit
-def _screen(Xt, y, weights, total, n_coefs, halves, rows, pivots, found, table, factors, best, scales, theta, values,
+def _screen(Xt, y, weights, total, n_coefs, halves, rows, pivots, found, table, best, scales, theta, values,
             numbers, half, half_y, half_weights, residuals, products, gram, step, gx):  # fmt: skip
     q = theta.size
     target = BREAKDOWN * (total - n_coefs)
@@ -238,7 +239,7 @@ def _screen(Xt, y, weights, total, n_coefs, halves, rows, pivots, found, table, 
                 theta[j] = step[j]
         else:
             b = k - halves.shape[0]
-            _exact_fit(y, rows[b], pivots[b], found[b], table[b], factors[b], theta, values)
+            _exact_fit(y, rows[b], pivots[b], found[b], table[b], theta, values)
         _residuals(Xt, y, theta, residuals)
         if scales[worst] < np.inf and mean_bisquare(residuals, weights, scales[worst], target) >= 1.0:
             continue
