@@ -25,33 +25,12 @@ import numpy as np
 from numba import float64
 
 from sklearn_robust._loss import mixture
-from sklearn_robust._loss.jit import jit
 from sklearn_robust._loss.mixture import terms_of_any_row, terms_of_row
 from sklearn_robust._loss.terms import is_near
 from sklearn_robust._rows import ptx
 from sklearn_robust._rows.cpu import HESSIAN, MEAT, PLAIN_GRAM, RESIDUALS, SCORE
 from sklearn_robust._rows.ptx import APART, DEPTH, MOST_BLOCKS, SIDE
-from sklearn_robust._rows.sums import (
-    CURVATURE,
-    DIRTY,
-    FITTED,
-    FITTED_SQUARES,
-    LOSS,
-    N_CROSS,
-    N_SCALARS,
-    ONES,
-    PULLS,
-    SCALE,
-    SCALE_SCALE,
-    SCALE_SHAPE,
-    SHAPE,
-    SHAPE_SHAPE,
-    SHARED,
-    SHARED_SCALE,
-    SHARED_SHAPE,
-    SQUARES,
-    WEIGHTS,
-)
+from sklearn_robust._rows.sums import LOSS, N_CROSS, N_SCALARS, add_for_inference, add_scalars
 
 
 def simulated() -> bool:
@@ -137,48 +116,6 @@ def shared_numbers(want: int, blocks: int) -> int:
     """Numbers of shared memory of a block: tiles and lines. A block can have 48 KiB without further ado."""
     stride = _buffers(want, blocks) * (SIDE * blocks + 1) + (0 if want == RESIDUALS else _LINES_STRIDE)
     return team(want, blocks) * stride
-
-
-@jit
-def _add_scalars(u, s, learn_shape, mixed, terms, sums, at, stride):
-    """Add a row to its scalars, which stand ``stride`` apart from ``at`` on."""
-    u_pull = u * terms[mixture.PULL]
-    sums[at + LOSS * stride] += s * terms[mixture.LOSS]
-    sums[at + SQUARES * stride] += s * (u * u)
-    scale = s * u_pull
-    scale_scale = s * (u_pull + u * terms[mixture.STRETCH])
-    if learn_shape:
-        sums[at + SHAPE * stride] += s * terms[mixture.SHAPE]
-        sums[at + SHAPE_SHAPE * stride] += s * terms[mixture.SHAPE_SHAPE]
-    scale_shape = -s * (u * terms[mixture.PULL_ALPHA])
-    if mixed:
-        dirty = s * (1.0 - terms[mixture.CLEAN])
-        shared_scale = s * terms[mixture.SHARED_SCALE]
-        shared_shape = s * terms[mixture.SHARED_SHAPE]
-        sums[at + DIRTY * stride] += dirty
-        sums[at + SHARED * stride] += s * terms[mixture.SHARED]
-        sums[at + SHARED_SCALE * stride] += shared_scale
-        scale += dirty
-        scale_scale -= shared_scale
-        if learn_shape:
-            sums[at + SHARED_SHAPE * stride] += shared_shape
-            scale_shape -= shared_shape
-    sums[at + SCALE * stride] += scale
-    sums[at + SCALE_SCALE * stride] += scale_scale
-    if learn_shape:
-        sums[at + SCALE_SHAPE * stride] += scale_shape
-
-
-@jit
-def _add_for_inference(s, one, fitted, terms, sums, at, stride):
-    """The same with the scalars of a pass for inference."""
-    weight = s * terms[mixture.WEIGHT]
-    sums[at + CURVATURE * stride] += s * terms[mixture.CURVATURE]
-    sums[at + PULLS * stride] += s * (terms[mixture.PULL] * terms[mixture.PULL])
-    sums[at + WEIGHTS * stride] += weight
-    sums[at + ONES * stride] += weight * (one * one)
-    sums[at + FITTED * stride] += weight * (one * fitted)
-    sums[at + FITTED_SQUARES * stride] += weight * (fitted * fitted)
 
 
 def _compiled(kernel, threads: int, blocks: int, far: bool):
@@ -307,7 +244,7 @@ def sweep_kernel(want: int, blocks: int, far: bool):
                     pull = s * terms[mixture.PULL]
                     poke(shared, mine + SCORE_LINE, pull)
                     if want == MEAT:
-                        _add_for_inference(s, one, fitted, terms, scalars, 0, 1)
+                        add_for_inference(s, one, fitted, terms, scalars)
                         e0 = u * terms[mixture.PULL] - terms[mixture.CLEAN]
                         e1 = -terms[mixture.SHAPE] if learn_shape else 0.0
                         e2 = 1.0 - terms[mixture.CLEAN]
@@ -323,7 +260,7 @@ def sweep_kernel(want: int, blocks: int, far: bool):
                         poke(shared, mine + SIDE + ADDED + 2, e2)
                         poke(shared, mine + SIDE + UNIT, 1.0)
                     else:
-                        _add_scalars(u, s, learn_shape, tail > -np.inf, terms, scalars, 0, 1)
+                        add_scalars(u, s, learn_shape, tail > -np.inf, terms, scalars)
                         g = 0.0
                         if want == HESSIAN:
                             g = s * (
@@ -391,7 +328,7 @@ def known_kernel(far: bool):
                 if not (far or is_near(u, alpha)):
                     scalars[LOSS] = np.nan
                 terms = terms_of(u, alpha, with_shape, tail, laws[k, 3], laws[k, 4], laws[k, 5])
-                _add_scalars(u, s, with_shape, tail > -np.inf, terms, scalars, 0, 1)
+                add_scalars(u, s, with_shape, tail > -np.inf, terms, scalars)
                 if k == laws.shape[0] - 1:
                     for j in range(kept.size):
                         out[j, i] = terms[kept[j]]

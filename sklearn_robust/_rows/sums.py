@@ -29,11 +29,56 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sklearn_robust._loss import mixture
+from sklearn_robust._loss.jit import jit
+
 LOSS, SCALE, SCALE_SCALE, SQUARES, SHAPE, SCALE_SHAPE, SHAPE_SHAPE = range(7)
 DIRTY, SHARED, SHARED_SCALE, SHARED_SHAPE = range(7, 11)
 N_SCALARS = 11
 CURVATURE, PULLS, WEIGHTS, ONES, FITTED, FITTED_SQUARES = range(6)
 N_CROSS = 3
+
+
+@jit
+def add_scalars(u, s, learn_shape, mixed, terms, sums):
+    """Add a row to the scalars: its u, its weight, and its terms, in the order of ``mixture``."""
+    u_pull = u * terms[mixture.PULL]
+    sums[LOSS] += s * terms[mixture.LOSS]
+    sums[SQUARES] += s * (u * u)
+    scale = s * u_pull
+    scale_scale = s * (u_pull + u * terms[mixture.STRETCH])
+    if learn_shape:
+        sums[SHAPE] += s * terms[mixture.SHAPE]
+        sums[SHAPE_SHAPE] += s * terms[mixture.SHAPE_SHAPE]
+    scale_shape = -s * (u * terms[mixture.PULL_ALPHA])
+    if mixed:
+        dirty = s * (1.0 - terms[mixture.CLEAN])
+        shared_scale = s * terms[mixture.SHARED_SCALE]
+        shared_shape = s * terms[mixture.SHARED_SHAPE]
+        sums[DIRTY] += dirty
+        sums[SHARED] += s * terms[mixture.SHARED]
+        sums[SHARED_SCALE] += shared_scale
+        scale += dirty
+        scale_scale -= shared_scale
+        if learn_shape:
+            sums[SHARED_SHAPE] += shared_shape
+            scale_shape -= shared_shape
+    sums[SCALE] += scale
+    sums[SCALE_SCALE] += scale_scale
+    if learn_shape:
+        sums[SCALE_SHAPE] += scale_shape
+
+
+@jit
+def add_for_inference(s, one, fitted, terms, sums):
+    """Add a row to the scalars of a pass for inference."""
+    weight = s * terms[mixture.WEIGHT]
+    sums[CURVATURE] += s * terms[mixture.CURVATURE]
+    sums[PULLS] += s * (terms[mixture.PULL] * terms[mixture.PULL])
+    sums[WEIGHTS] += weight
+    sums[ONES] += weight * (one * one)
+    sums[FITTED] += weight * (one * fitted)
+    sums[FITTED_SQUARES] += weight * (fitted * fitted)
 
 
 @dataclass(frozen=True)
