@@ -345,7 +345,8 @@ def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: in
     while True:
         history.append(_record(objective, policy, point))
         report(len(history) - 1, history[-1], objective.dof)
-        if not (np.isfinite(history[-1].objective) and np.isfinite(history[-1].gradient)):
+        ends = history[-1].objective, history[-1].gradient
+        if not np.isfinite(ends).all() or (point.law.alpha > 2.0 and _overflows(point)):
             return point, history, StopReason.OVERFLOW
         reason = _stop(history, tol, rounding * (typical + objective.size(point.theta)))
         if reason is not None:
@@ -360,6 +361,11 @@ def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: in
         if following.law == point.law and np.array_equal(following.theta, point.theta):
             return point, history, StopReason.STALLED
         point = following
+
+
+def _overflows(point: Point) -> bool:
+    """Whether weights, which beyond alpha = 2 grow with the residuals, are too large for a gram."""
+    return isinstance(point.sums.gram, np.ndarray) and not np.isfinite(point.sums.gram).all()
 
 
 def _record(objective: Objective, policy, point: Point) -> Record:

@@ -180,7 +180,10 @@ def lowered(objective: Objective, strength: float, given: float | None, point: P
     """
     unit = objective.rows.frame.noise_unit**2
     for _ in range(_MAX_STAGES):
-        spectrum = Spectrum.of(objective, objective.at(point.theta, point.law, cpu.GRAM))
+        here = objective.at(point.theta, point.law, cpu.GRAM)
+        if not np.isfinite(here.sums.gram).all():  # the loss overflows: a warning will tell
+            break
+        spectrum = Spectrum.of(objective, here)
         goal = spectrum.likeliest(_FALL * strength * unit) / unit if given is None else given
         following = max(goal, spectrum.fallen(strength * unit) / unit)
         if abs(np.log(following / strength)) < _SAME if given is None else following == strength:
