@@ -204,7 +204,7 @@ def test_share_outside_its_domain(share):
 @pytest.mark.parametrize("contamination", ["auto", 0.2])
 def test_gradient_objective_weights_and_probabilities_are_the_naive_ones(kind, contamination):
     X, y, _ = gross_data(kind)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(0)  # none of the draws for which the gain lies at the threshold
     s, v = rng.choice([0.0, 0.5, 1.0, 2.0], size=len(y)), rng.uniform(0.5, 2.0, size=len(y))
     model = fitted(X, y, s, v, contamination=contamination)
     share, width = naive_fit.background(model)

@@ -15,7 +15,7 @@ from sklearn_robust._fit.background import has_few_rows, has_left, is_called_for
 from sklearn_robust._fit.dual import DualLBFGS, DualNewton, dual_objective, smoothed
 from sklearn_robust._fit.fixed import Fixed
 from sklearn_robust._fit.flexible import flexible_start, is_soft, lowered, stiff_strength
-from sklearn_robust._fit.irls import IRLS, RoughIRLS
+from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.lbfgs import LBFGS
 from sklearn_robust._fit.newton import Newton
 from sklearn_robust._fit.objective import Law, Objective, Point
@@ -144,8 +144,7 @@ def _iterate(objective: Objective, policy, solver, theta, law: Law, settings: Se
 
 def _walk(objective: Objective, policy, theta, law: Law, max_iter: int) -> Point:
     """A point near the minimum that small steps lead to."""
-    solver = IRLS() if objective.flexible else RoughIRLS()
-    return _descend(objective, policy, solver, theta, law, max_iter, _WALK_TOL, _silent)[0]
+    return _descend(objective, policy, IRLS(), theta, law, max_iter, _WALK_TOL, _silent)[0]
 
 
 def _lowered(policy, settings: Settings, objective: Objective, strength: float, point: Point, far: bool):

@@ -3,7 +3,7 @@
 For alpha <= 2 the loss is concave in r², so the weighted squares majorise it and every full step lowers line 1 by at
 least half of what its slope promises. For larger alpha weights grow with r and the step may cycle: a fraction is taken,
 halved until line 1 falls enough. Steps that shrink slowly by a steady rate are summed as the geometric series they are
-(Aitken), where that lowers line 1 at least as much. Where a rough minimum will do, a gram serves for several steps.
+(Aitken), where that lowers line 1 at least as much.
 """
 
 import numpy as np
@@ -14,8 +14,6 @@ from sklearn_robust._rows import cpu
 _MAX_HALVINGS = 40
 _SLOW, _SLOWEST = 0.6, 0.99
 _LARGE_ALPHA = 8.0
-# A gram serves while gradients shrink so fast.
-_SHORTER = 0.5
 _ARMIJO = 0.25  # enough to keep steps from crossing the minimum to a point as high
 
 
@@ -34,7 +32,7 @@ class IRLS:
 
     def coefficients(self, objective: Objective, point: Point) -> np.ndarray:
         """The next coefficients (q,), from a point with its gram."""
-        step = -(self._inverse(objective, point) @ point.gradient)
+        step = -(objective.weighted_inverse(point) @ point.gradient)
         last, self._last = self._last, step
         rate = float(last @ step / (last @ last)) if last is not None and last.any() else 0.0
         if rate > _SLOW:
@@ -54,22 +52,3 @@ class IRLS:
                 return trial
             step = 0.5 * step
         return point.theta
-
-    def _inverse(self, objective: Objective, point: Point):
-        return objective.weighted_inverse(point)
-
-
-class RoughIRLS(IRLS):
-    """The same with a gram that serves for several steps, most of which, if not all, lower line 1."""
-
-    def __init__(self):
-        super().__init__()
-        self._kept, self._size = None, np.inf
-
-    def _inverse(self, objective: Objective, point: Point):
-        size = float(np.abs(point.gradient).max(initial=0.0))
-        before, self._size = self._size, size
-        if point.want == cpu.GRAM:
-            self._kept = objective.weighted_inverse(point)
-        self.wants = cpu.SCORE if size < _SHORTER * before else cpu.GRAM
-        return self._kept

@@ -117,7 +117,11 @@ class Objective:
         return self.total - self.dof
 
     def noise(self, value: float) -> float:
-        """How much of a value of J, or of line 1, is rounding."""
+        """How much of a value of J, or of line 1, is rounding.
+
+        A few ulps more than a sum of this size carries: its log terms are differences of larger numbers, and at y of
+        1e100 a search along a line would end where J is flat to eight of them.
+        """
         return 32.0 * np.finfo(float).eps * (abs(value) + self.total)
 
     def normaliser(self, law: Law) -> float:

@@ -46,8 +46,9 @@ def mixed_terms(
     mixed_shape_shape = (clean * shape_shape - shared * along_shape * along_shape if live else 0.0) - dirty * curve
     mixed_shape = (clean * shape if live else 0.0) - dirty * slope
     return (
-        mixed_loss, clean * weight if live else 0.0, clean * pulled, mixed_curvature, mixed_pull_alpha, mixed_shape, mixed_shape_shape,
-        mixed_stretch, clean, shared, shared * pulled, shared * along_scale, shared * along_shape,
+        mixed_loss, clean * weight if live else 0.0, clean * pulled, mixed_curvature, mixed_pull_alpha,
+        mixed_shape, mixed_shape_shape, mixed_stretch,
+        clean, shared, shared * pulled, shared * along_scale, shared * along_shape,
     )  # fmt: skip
 
 

@@ -24,9 +24,9 @@ _FIRST = np.int64(0)  # no literal, for which a function would be compiled again
 _DEPENDENT = 1e-9
 _SAME_BASIN = 0.15
 _DEAR = 1e7  # multiplications of a step, for which another thread is worth it
-# Near a minimum, where gains are a small share of the scale, a step is weighted least squares, times how much the
-# weights exceed the curvature, at most so much: further out it might leave for a worse minimum. The factor of the last
-# gram serves while gains fall by a factor.
+# A step is weighted least squares. Near a minimum, where gains are a small share of the scale, it is taken times how
+# much the weights exceed the curvature, at most so much, and the factor of the last gram serves while gains fall by a
+# factor: further out either might lead to a worse minimum.
 _FAR_GAIN, _LONGEST, _FAST = 0.05, 3.0, 0.8
 
 
@@ -285,7 +285,7 @@ def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, end
         _residuals(Xt, y, current, residuals)
         scales[j] = m_scale(residuals, weights, total, n_coefs, scales[best] if j > 0 else 0.0, scale_tol)
         before = gained_before = np.inf
-        sure = renew = True
+        sure = renew = far = True
         for _ in range(max_steps + 1):
             if scales[j] < scales[best]:
                 best = j
@@ -306,14 +306,15 @@ def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, end
             elif scales[j] == 0.0 or gained <= tol * scales[j]:
                 break
             else:
-                renew = not gained < _FAST * gained_before
+                far = gained > _FAR_GAIN * scales[j]
+                renew = far or not gained < _FAST * gained_before
                 sure = False
                 gained_before = gained
             before = scales[j]
             for a in range(current.size):
                 last[a] = current[a]
             length = _bisquare_weights(residuals, weights, before, row_weights)
-            length = 1.0 if sure or gained > _FAR_GAIN * before else min(length, _LONGEST)
+            length = 1.0 if sure or far else min(length, _LONGEST)
             _find_step(Xt, residuals, row_weights, y.size, renew, products, gram, step, gx)
             for a in range(current.size):
                 current[a] += length * step[a]
