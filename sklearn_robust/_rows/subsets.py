@@ -258,7 +258,8 @@ def refine_s(Xt, y, weights, n_coefs: float, candidates, max_steps: int, tol: fl
     """Iterate candidates (k, q) to minima of the M-scale: (coefficients (k, q), scales (k,)).
 
     Until a step gains less than the fraction ``tol``, with scales good to ``scale_tol``, or to a hundredth of ``tol``.
-    Steps are near Newton's, and by weighted least squares, which never raises the scale, where these did.
+    Steps are weighted least squares, which never raises the scale; near a minimum they are Newton's, nearly, unless
+    these raised it.
     One that comes within a fraction ``same`` of the scale of the best so far would end there too: it is left, its scale
     is inf. An exact fit leaves all others. Where a step is dear, this goes for either half of the candidates alone.
     """
