@@ -144,7 +144,8 @@ def _iterate(objective: Objective, policy, solver, theta, law: Law, settings: Se
 
 def _walk(objective: Objective, policy, theta, law: Law, max_iter: int) -> Point:
     """A point near the minimum that small steps lead to."""
-    return _descend(objective, policy, IRLS(), theta, law, max_iter, _WALK_TOL, _silent)[0]
+    start = objective.at(theta, law, IRLS.wants)
+    return _descend(objective, policy, IRLS(), start, max_iter, _WALK_TOL, _silent)[0]
 
 
 def _lowered(policy, settings: Settings, objective: Objective, strength: float, point: Point, far: bool):
@@ -317,27 +318,37 @@ def iterate(
     something already. Returns the last point, the history and the stop reason; report(k, record, S - d) is called for
     each record.
     """
-    point, history, reason = _descend(objective, policy, first or solver_class(), theta, law, max_iter, tol, report)
+    solver = first or solver_class()
+    start = objective.at(theta, law, solver.wants)
+    # with a background J may be lower just below alpha = 2: worth a look before the last digits there
+    looks = law.alpha == 2.0 and law.share > 0.0 and not from_below and tol < _PART_TOL
+    point, history, reason = _descend(objective, policy, solver, start, max_iter, _PART_TOL if looks else tol, report)
+
+    def goes_on(further: list[Record]) -> None:
+        for record in further:
+            report(len(history), record, objective.dof)
+            history.append(record)
+
     left = max_iter - len(history)  # iterations, of which the second start is one
     from_below = from_below or any(record.law.alpha < 2.0 for record in history)
     other = policy.other_basin(objective, point, from_below) if reason.converged and left > 0 else None
     if other is not None:
-        there, further, reason_there = _descend(
-            objective, policy, solver_class(), point.theta, other, left, tol, _silent
-        )
+        near = isinstance(solver, Newton) and other.share > 0.0
+        solver_there = Newton(solver.curvatures) if near else solver_class()
+        start = objective.at(point.theta, other, solver_there.wants)
+        there, further, reason_there = _descend(objective, policy, solver_there, start, left, tol, _silent)
         value = history[-1].objective
         if further[-1].objective < value - 1e-12 * abs(value):
-            point, reason = there, reason_there
-            for record in further:
-                if record.objective < value:
-                    report(len(history), record, objective.dof)
-                    history.append(record)
+            goes_on([record for record in further if record.objective < value])
+            return there, history, reason_there
+    if looks and reason.converged:
+        point, further, reason = _descend(objective, policy, solver, point, left, tol, _silent)
+        goes_on(further[1:])
     return point, history, reason
 
 
-def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: int, tol: float, report):
-    """Steps of one solver until one of the reasons to stop."""
-    point = objective.at(theta, law, solver.wants)
+def _descend(objective: Objective, policy, solver, point: Point, max_iter: int, tol: float, report):
+    """Steps of one solver from a point until one of the reasons to stop."""
     history: list[Record] = []
     penalised = policy.learns and objective.penalised
     typical, rounding = objective.rows.frame.typical, 8.0 * _EPS * objective.amplification

@@ -27,7 +27,7 @@ class Newton:
     """The step of Newton's method, and the Hessian it keeps while gradients alone are asked for.
 
     ``curvatures`` are a gram (q, q) and cross terms (3, q) near the first point, if any are known: so that the pass
-    that brings them falls where the steps are nearer to the end.
+    that brings them falls where the steps are nearer to the end; later they are those of the last pass with them.
 
     The sums of every pass hold the law's own part of the Hessian; the gram and the cross terms are those of the last
     pass that brought them, corrected by the pairs (move, change of the gradient) since, as in L-BFGS.
@@ -38,7 +38,6 @@ class Newton:
     _free: tuple[int, ...]
     _least_squares: Inverse | None
     _before: tuple[np.ndarray, np.ndarray] | None
-    _curvatures: tuple[np.ndarray, np.ndarray]
     _pairs: list[tuple[np.ndarray, np.ndarray]]
 
     def __init__(self, curvatures: tuple[np.ndarray, np.ndarray] | None = None):
@@ -47,8 +46,9 @@ class Newton:
         self._free = ()
         self._hessians = 0
         self._given = curvatures is not None
+        self.curvatures = curvatures
         if curvatures is not None:
-            self.wants, self._hessians, self._curvatures = cpu.SCORE, 1, curvatures
+            self.wants, self._hessians = cpu.SCORE, 1
         self._least_squares = None
         self._before = None
         self._pairs = []
@@ -95,7 +95,7 @@ class Newton:
         q = len(point.theta)
         if point.want == cpu.HESSIAN:
             self._hessians += 1
-            self._curvatures, self._pairs = (point.sums.gram, point.sums.cross), []
+            self.curvatures, self._pairs = (point.sums.gram, point.sums.cross), []
         elif free != self._free:
             self._pairs = []
         elif self._before is not None:
@@ -110,7 +110,8 @@ class Newton:
     def _factorised(self, objective: Objective, policy, point: Point, free: tuple[int, ...]):
         """The Hessian's inverse with a basis of what the rows determine, or None where it is indefinite."""
         q, c = len(point.theta), point.law.c
-        gram, cross = self._curvatures
+        assert self.curvatures is not None
+        gram, cross = self.curvatures
         size = q + len(free)
         matrix = np.empty((size, size))
         matrix[:q, :q] = gram / c / c
