@@ -1,4 +1,4 @@
-"""The loop, written once: a step, and the test whether it was the last. ``fit`` finds where it begins.
+"""Where a fit begins, which loops it takes from there, and what it says of the end.
 
 Many rows begin at the optimum of a random part of them, found by the same function: so a pass over all rows is needed
 only for the last digits.
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_robust._fit.background import has_few_rows, has_left, is_called_for, is_ruled, is_too_wide, with_background
+from sklearn_robust._fit.descent import ROUGH_TOL, descend, iterate, silent
 from sklearn_robust._fit.dual import DualLBFGS, DualNewton, dual_objective, smoothed
 from sklearn_robust._fit.fixed import Fixed
 from sklearn_robust._fit.flexible import flexible_start, is_soft, lowered, stiff_strength
@@ -19,7 +20,7 @@ from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.lbfgs import LBFGS
 from sklearn_robust._fit.newton import Newton
 from sklearn_robust._fit.objective import Law, Objective, Point
-from sklearn_robust._fit.result import FitResult, Record, StopReason
+from sklearn_robust._fit.result import FitResult, StopReason
 from sklearn_robust._fit.ridge import residual_dof, scaling_of
 from sklearn_robust._fit.sandwich import sandwich
 from sklearn_robust._fit.start import find_start
@@ -30,8 +31,7 @@ from sklearn_robust._rows.threads import serial_blas
 
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
 DUAL_SOLVERS = {"auto": DualLBFGS, "newton": DualNewton, "irls": IRLS, "lbfgs": DualLBFGS}
-_EPS = np.finfo(float).eps
-_PART_TOL, _WALK_TOL = 1e-4, 1e-3
+_WALK_TOL = 1e-3
 # Landmarks with which the fit of an exact kernel begins.
 _LANDMARKS = 200
 # A gradient that is no longer one.
@@ -108,7 +108,7 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
         first = Newton(part.curvatures) if part is not None and solver is Newton else None
         ends = settings.max_iter, settings.tol
         point, history, reason = iterate(objective, policy, solver, theta, law, *ends, report, first=first)
-        report = _silent
+        report = silent
     for iteration, record in enumerate(history):
         report(iteration, record, objective.dof)
     if len(rows) <= objective.inverse.rank and not penalised and (reason.converged or reason is StopReason.STALLED):
@@ -136,7 +136,7 @@ def _iterate(objective: Objective, policy, solver, theta, law: Law, settings: Se
             tries.append(replace(policy, high=max(law.alpha, policy.low)))
         tries.append(_holding(policy, law))
     for each in tries:
-        found = iterate(objective, each, solver, theta, law, settings.max_iter, settings.tol, _silent, from_below)
+        found = iterate(objective, each, solver, theta, law, settings.max_iter, settings.tol, silent, from_below)
         if not (policy.learns and has_left(objective, theta, law, found[0])):
             break
     return found
@@ -145,7 +145,7 @@ def _iterate(objective: Objective, policy, solver, theta, law: Law, settings: Se
 def _walk(objective: Objective, policy, theta, law: Law, max_iter: int) -> Point:
     """A point near the minimum that small steps lead to."""
     start = objective.at(theta, law, IRLS.wants)
-    return _descend(objective, policy, IRLS(), start, max_iter, _WALK_TOL, _silent)[0]
+    return descend(objective, policy, IRLS(), start, max_iter, _WALK_TOL, silent)[0]
 
 
 def _lowered(policy, settings: Settings, objective: Objective, strength: float, point: Point, far: bool):
@@ -171,7 +171,7 @@ def _from_stiffer(objective: Objective, policy, settings: Settings, strength: fl
     stiff = stiff_strength(objective) if is_soft(objective) else 0.0
     if stiff <= strength * (1.0 + _WALK_TOL):
         return None
-    fit = _fit(objective.rows, policy, settings._replace(solver="auto", strength=stiff, tol=_PART_TOL), None, _silent)
+    fit = _fit(objective.rows, policy, settings._replace(solver="auto", strength=stiff, tol=ROUGH_TOL), None, silent)
     if fit.objective is None or fit.point.law.share == 0.0:
         return None
     objective, strength, point = _lowered(policy, settings, fit.objective, stiff, fit.point, True)
@@ -201,7 +201,7 @@ def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool):
     if part is not None:
         strength = part.strength if strength is None else strength
     elif settings.flexible and strength is None and not starts and policy.learns and policy.contamination != 0.0:
-        strength = _fit(rows, policy, settings, None, _silent).strength  # which outliers have a say in
+        strength = _fit(rows, policy, settings, None, silent).strength  # which outliers have a say in
     elif settings.flexible and (starts or strength is None):
         strength, start = flexible_start(rows, strength, settings.init, settings.seed)
     objective = _objective(rows, policy, float(strength or 0.0), part, settings.flexible)
@@ -229,8 +229,8 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
     part = rows.part("part", lambda: spread_index(n, size, np.random.default_rng(seed)), seed)
     strength = None if settings.strength is None else settings.strength * size / n
     solver = "auto" if rows.design is None or rows.design.has_matrix else settings.solver
-    coarse = settings._replace(solver=solver, max_iter=50, tol=_PART_TOL, strength=strength)
-    return _fit(part, policy, coarse, None, _silent)
+    coarse = settings._replace(solver=solver, max_iter=50, tol=ROUGH_TOL, strength=strength)
+    return _fit(part, policy, coarse, None, silent)
 
 
 def _curvatures(part: FitResult, theta, law: Law, total: float):
@@ -254,10 +254,10 @@ def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool):
     if starts or strength is None:
         few = rows.on_landmarks(_LANDMARKS, np.random.default_rng(settings.seed))
         # a scale that is measured is held to the end: it has the digits of these weights
-        tol = settings.tol if policy.measures_start else _PART_TOL
+        tol = settings.tol if policy.measures_start else ROUGH_TOL
         coarse = settings._replace(solver="auto", max_iter=50, tol=tol)
         with serial_blas():
-            part = _fit(few, policy, coarse, None, _silent)
+            part = _fit(few, policy, coarse, None, silent)
         strength = max(part.strength, rows.least_strength)
     objective = dual_objective(rows, rows.frame.working_strength(strength), policy.learns)
     if part is not None and starts:
@@ -294,106 +294,3 @@ def _objective(rows: Rows, policy, strength: float, part: FitResult | None, flex
     amplification = float(np.sqrt(max(total * determined.variances.max(initial=0.0), 1.0)))
     dof = dof if dof > 1e-9 * total else 0.0
     return Objective(rows, penalty, inverse, amplification, total, dof, policy.learns, flexible)
-
-
-def _silent(iteration: int, record: Record, dof: float) -> None:
-    """Report nothing."""
-
-
-def iterate(
-    objective: Objective,
-    policy,
-    solver_class,
-    theta,
-    law: Law,
-    max_iter: int,
-    tol: float,
-    report,
-    from_below=False,
-    first=None,
-):
-    """Run a solver from (theta, law), and once more where the law may have another minimum: the lower one is kept.
-
-    ``from_below`` tells that the way to (theta, law) has looked below alpha = 2, and ``first`` is a solver that knows
-    something already. Returns the last point, the history and the stop reason; report(k, record, S - d) is called for
-    each record.
-    """
-    solver = first or solver_class()
-    start = objective.at(theta, law, solver.wants)
-    # with a background J may be lower just below alpha = 2: worth a look before the last digits there
-    looks = law.alpha == 2.0 and law.share > 0.0 and not from_below and tol < _PART_TOL
-    point, history, reason = _descend(objective, policy, solver, start, max_iter, _PART_TOL if looks else tol, report)
-
-    def goes_on(further: list[Record]) -> None:
-        for record in further:
-            report(len(history), record, objective.dof)
-            history.append(record)
-
-    left = max_iter - len(history)  # iterations, of which the second start is one
-    from_below = from_below or any(record.law.alpha < 2.0 for record in history)
-    other = policy.other_basin(objective, point, from_below) if reason.converged and left > 0 else None
-    if other is not None:
-        near = isinstance(solver, Newton) and other.share > 0.0
-        solver_there = Newton(solver.curvatures) if near else solver_class()
-        start = objective.at(point.theta, other, solver_there.wants)
-        there, further, reason_there = _descend(objective, policy, solver_there, start, left, tol, _silent)
-        value = history[-1].objective
-        if further[-1].objective < value - 1e-12 * abs(value):
-            goes_on([record for record in further if record.objective < value])
-            return there, history, reason_there
-    if looks and reason.converged:
-        point, further, reason = _descend(objective, policy, solver, point, left, tol, _silent)
-        goes_on(further[1:])
-    return point, history, reason
-
-
-def _descend(objective: Objective, policy, solver, point: Point, max_iter: int, tol: float, report):
-    """Steps of one solver from a point until one of the reasons to stop."""
-    history: list[Record] = []
-    penalised = policy.learns and objective.penalised
-    typical, rounding = objective.rows.frame.typical, 8.0 * _EPS * objective.amplification
-    while True:
-        history.append(_record(objective, policy, point))
-        report(len(history) - 1, history[-1], objective.dof)
-        ends = history[-1].objective, history[-1].gradient
-        if not np.isfinite(ends).all() or (point.law.alpha > 2.0 and _overflows(point)):
-            return point, history, StopReason.OVERFLOW
-        reason = _stop(history, tol, rounding * (typical + objective.size(point.theta)))
-        if reason is not None:
-            return point, history, reason
-        if len(history) > max_iter:
-            return point, history, StopReason.MAX_ITER
-        following = solver.step(objective, policy, point)
-        if penalised and len(history) > 2 and history[-1].gradient > 0.5 * history[-3].gradient:
-            # the law has an objective of its own: the two may chase each other round, until it goes half the way
-            law = policy.between(point.law, following.law)
-            following = objective.at(following.theta, law, following.want)
-        if following.law == point.law and np.array_equal(following.theta, point.theta):
-            return point, history, StopReason.STALLED
-        point = following
-
-
-def _overflows(point: Point) -> bool:
-    """Whether weights, which beyond alpha = 2 grow with the residuals, are too large for a gram."""
-    return isinstance(point.sums.gram, np.ndarray) and not np.isfinite(point.sums.gram).all()
-
-
-def _record(objective: Objective, policy, point: Point) -> Record:
-    gradient = max(objective.coef_gradient(point), policy.gradient(objective, point.sums.scalars, point.law))
-    return Record(objective.value(point), point.law, gradient, objective.recorded(point.theta))
-
-
-def _stop(history: list[Record], tol: float, rounding: float) -> StopReason | None:
-    """Whether the gradient is small, and with it the way still to go, at the rate at which the last step shrank it."""
-    last = history[-1]
-    if last.gradient <= tol:
-        if len(history) == 1 or last.gradient <= 0.01 * tol:
-            return StopReason.GRADIENT
-        before = history[-2]
-        move = float(np.abs(last.theta - before.theta).max()) / last.law.c
-        if last.gradient * move <= tol * (before.gradient - last.gradient):
-            return StopReason.GRADIENT
-    # residuals carry rounding errors of a few ulps of y' and of the fit: in units of c that is the best gradient
-    if last.gradient <= rounding / last.law.c:
-        return StopReason.PRECISION
-    return None

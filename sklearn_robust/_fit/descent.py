@@ -1,0 +1,114 @@
+"""The loop, written once: a step, and the test whether it was the last."""
+
+import numpy as np
+
+from sklearn_robust._fit.newton import Newton
+from sklearn_robust._fit.objective import Law, Objective, Point
+from sklearn_robust._fit.result import Record, StopReason
+
+# Where more digits would not change what is decided next.
+ROUGH_TOL = 1e-4
+_EPS = np.finfo(float).eps
+
+
+def silent(iteration: int, record: Record, dof: float) -> None:
+    """Report nothing."""
+
+
+def iterate(
+    objective: Objective,
+    policy,
+    solver_class,
+    theta,
+    law: Law,
+    max_iter: int,
+    tol: float,
+    report,
+    from_below=False,
+    first=None,
+):
+    """Run a solver from (theta, law), and once more where the law may have another minimum: the lower one is kept.
+
+    ``from_below`` tells that the way to (theta, law) has looked below alpha = 2, and ``first`` is a solver that knows
+    something already. Returns the last point, the history and the stop reason; report(k, record, S - d) is called for
+    each record.
+    """
+    solver = first or solver_class()
+    start = objective.at(theta, law, solver.wants)
+    # with a background J may be lower just below alpha = 2: worth a look before the last digits there
+    looks = law.alpha == 2.0 and law.share > 0.0 and not from_below and tol < ROUGH_TOL
+    point, history, reason = descend(objective, policy, solver, start, max_iter, ROUGH_TOL if looks else tol, report)
+
+    def goes_on(further: list[Record]) -> None:
+        for record in further:
+            report(len(history), record, objective.dof)
+            history.append(record)
+
+    left = max_iter - len(history)  # iterations, of which the second start is one
+    from_below = from_below or any(record.law.alpha < 2.0 for record in history)
+    other = policy.other_basin(objective, point, from_below) if reason.converged and left > 0 else None
+    if other is not None:
+        near = isinstance(solver, Newton) and other.share > 0.0
+        solver_there = Newton(solver.curvatures) if near else solver_class()
+        start = objective.at(point.theta, other, solver_there.wants)
+        there, further, reason_there = descend(objective, policy, solver_there, start, left, tol, silent)
+        value = history[-1].objective
+        if further[-1].objective < value - 1e-12 * abs(value):
+            goes_on([record for record in further if record.objective < value])
+            return there, history, reason_there
+    if looks and reason.converged:
+        point, further, reason = descend(objective, policy, solver, point, left, tol, silent)
+        goes_on(further[1:])
+    return point, history, reason
+
+
+def descend(objective: Objective, policy, solver, point: Point, max_iter: int, tol: float, report):
+    """Steps of one solver from a point until one of the reasons to stop."""
+    history: list[Record] = []
+    penalised = policy.learns and objective.penalised
+    typical, rounding = objective.rows.frame.typical, 8.0 * _EPS * objective.amplification
+    while True:
+        history.append(_record(objective, policy, point))
+        report(len(history) - 1, history[-1], objective.dof)
+        ends = history[-1].objective, history[-1].gradient
+        if not np.isfinite(ends).all() or (point.law.alpha > 2.0 and _overflows(point)):
+            return point, history, StopReason.OVERFLOW
+        reason = _stop(history, tol, rounding * (typical + objective.size(point.theta)))
+        if reason is not None:
+            return point, history, reason
+        if len(history) > max_iter:
+            return point, history, StopReason.MAX_ITER
+        following = solver.step(objective, policy, point)
+        if penalised and len(history) > 2 and history[-1].gradient > 0.5 * history[-3].gradient:
+            # the law has an objective of its own: the two may chase each other round, until it goes half the way
+            law = policy.between(point.law, following.law)
+            following = objective.at(following.theta, law, following.want)
+        if following.law == point.law and np.array_equal(following.theta, point.theta):
+            return point, history, StopReason.STALLED
+        point = following
+
+
+def _overflows(point: Point) -> bool:
+    """Whether weights, which beyond alpha = 2 grow with the residuals, are too large for a gram."""
+    return isinstance(point.sums.gram, np.ndarray) and not np.isfinite(point.sums.gram).all()
+
+
+def _record(objective: Objective, policy, point: Point) -> Record:
+    gradient = max(objective.coef_gradient(point), policy.gradient(objective, point.sums.scalars, point.law))
+    return Record(objective.value(point), point.law, gradient, objective.recorded(point.theta))
+
+
+def _stop(history: list[Record], tol: float, rounding: float) -> StopReason | None:
+    """Whether the gradient is small, and with it the way still to go, at the rate at which the last step shrank it."""
+    last = history[-1]
+    if last.gradient <= tol:
+        if len(history) == 1 or last.gradient <= 0.01 * tol:
+            return StopReason.GRADIENT
+        before = history[-2]
+        move = float(np.abs(last.theta - before.theta).max()) / last.law.c
+        if last.gradient * move <= tol * (before.gradient - last.gradient):
+            return StopReason.GRADIENT
+    # residuals carry rounding errors of a few ulps of y' and of the fit: in units of c that is the best gradient
+    if last.gradient <= rounding / last.law.c:
+        return StopReason.PRECISION
+    return None
