@@ -126,6 +126,24 @@ def test_gross_outliers_are_found_among_many_rows(kind):
     assert likely[~bad].mean() < 0.01
 
 
+def test_a_second_line_among_few_rows_is_set_aside_where_least_squares_has_left_the_start():
+    ours, plain, shares = [], [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        x, y = rng.normal(size=50), rng.normal(size=50)
+        bad = rng.permutation(50)[:15]
+        y += x
+        y[bad] += 3.0 - 2.0 * x[bad]
+        model = AdaptiveRobustRegressor().fit(x[:, None], y)
+        ours.append(model.coef_[0])
+        plain.append(AdaptiveRobustRegressor(contamination=0.0).fit(x[:, None], y).coef_[0])
+        if model.contamination_ > 0.0:
+            shares.append(model.contamination_)
+            assert model.outlier_proba(x[:, None], y).mean() == pytest.approx(model.contamination_, abs=0.1)
+    assert np.mean((np.array(ours) - 1.0) ** 2) < 0.75 * np.mean((np.array(plain) - 1.0) ** 2)
+    assert 0.1 < np.mean(shares) < 0.4
+
+
 @pytest.mark.parametrize("noise", CLEAN)
 def test_many_clean_rows_have_no_background(noise):
     assert AdaptiveRobustRegressor().fit(*clean_data(CLEAN[noise], 50_000)).contamination_ == 0.0

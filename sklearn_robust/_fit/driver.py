@@ -68,7 +68,7 @@ def fit(
         return replace(result, objective=None, inverse=None)  # which are as large as the kernel
     if not settings.inferred or result.objective is None:
         return result
-    return replace(result, sandwich=sandwich(result.objective, policy, result.point, settings.seed))
+    return replace(result, sandwich=sandwich(result.objective, result.policy, result.point, settings.seed))
 
 
 def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitResult:
@@ -94,9 +94,10 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
     def walk(policy, theta, law):
         return _walk(objective, policy, theta, law, settings.max_iter)
 
+    ended = policy
     if start is not None and policy.learns and policy.contamination != 0.0:
         plain = cache(lambda: run(policy, theta, law))
-        point, history, reason = with_background(objective, policy, start, law, plain, run, walk)
+        (point, history, reason), ended = with_background(objective, policy, start, law, plain, run, walk)
         if settings.flexible and settings.strength is None and point.law.share > 0.0:
             objective, strength, point = _lowered(policy, settings, objective, strength, point, False)
             point, history, reason = run(policy, point.theta, point.law, solver)
@@ -123,7 +124,7 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
         reason = StopReason.EXACT  # the scale itself is a rounding error
     ruled = part.ruled if part is not None else start is not None and is_ruled(objective, start, point)
     return FitResult(
-        point, history, reason, objective.total, objective.dof, objective.inverse, ruled, strength, objective
+        point, history, reason, objective.total, objective.dof, objective.inverse, ruled, strength, objective, ended
     )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,7 +45,8 @@ class FitResult:
     ``objective`` is what was lowered; another target of the same X takes all but its rows from it. Neither it nor the
     inverse is kept of a kernel, the objective not of a part.
     ``ruled`` tells whether outliers of high leverage seem to have drawn the fit away from its start; ``strength`` is
-    that of the penalty, given or chosen; the sandwich is what inference needs, of a dense X and its columns alone.
+    that of the penalty, given or chosen; ``policy`` what the law was free to do in the end; the sandwich is what
+    inference needs, of a dense X and its columns alone.
     ``curvatures`` of a part are the gram and the cross terms that all rows may begin with.
     """
 
@@ -58,6 +59,7 @@ class FitResult:
     ruled: bool
     strength: float
     objective: Objective | None
+    policy: Any
     sandwich: Sandwich | None = None
     curvatures: tuple[np.ndarray, np.ndarray] | None = None
 
