@@ -38,6 +38,7 @@ class Newton:
     _free: tuple[int, ...]
     _least_squares: Inverse | None
     _before: tuple[np.ndarray, np.ndarray] | None
+    _law_part: np.ndarray
     _pairs: list[tuple[np.ndarray, np.ndarray]]
 
     def __init__(self, curvatures: tuple[np.ndarray, np.ndarray] | None = None):
@@ -51,6 +52,7 @@ class Newton:
             self.wants, self._hessians = cpu.SCORE, 1
         self._least_squares = None
         self._before = None
+        self._law_part = np.zeros((0, 0))
         self._pairs = []
 
     def step(self, objective: Objective, policy, point: Point) -> Point:
@@ -92,7 +94,9 @@ class Newton:
 
     def _update(self, objective: Objective, policy, point: Point, free: tuple[int, ...], position, gradient) -> None:
         """The Hessian at a point: the coefficients' part as of the last pass with it, and what steps told since."""
-        q = len(point.theta)
+        q, before = len(point.theta), self._law_part
+        if free:
+            self._law_part = policy.hessian(objective, point.sums.scalars, point.law, free)[np.ix_(free, free)]
         if point.want == cpu.HESSIAN:
             self._hessians += 1
             self.curvatures, self._pairs = (point.sums.gram, point.sums.cross), []
@@ -102,14 +106,16 @@ class Newton:
             if np.abs(gradient[:q]).max() > _POOR_GAIN * np.abs(self._before[1][:q]).max():
                 self._hessians = 0
             move, change = position - self._before[0], gradient - self._before[1]
+            if free:  # as if the law's own part, which is known, had been on the whole way what it is here
+                change[q:] += 0.5 * (self._law_part - before) @ move[q:]
             if float(move @ change) > 1e-10 * float(np.linalg.norm(move) * np.linalg.norm(change)):
                 self._pairs.append((move, change))
         self._free = free
-        self._model = self._factorised(objective, policy, point, free)
+        self._model = self._factorised(objective, policy, point)
 
-    def _factorised(self, objective: Objective, policy, point: Point, free: tuple[int, ...]):
+    def _factorised(self, objective: Objective, policy, point: Point):
         """The Hessian's inverse with a basis of what the rows determine, or None where it is indefinite."""
-        q, c = len(point.theta), point.law.c
+        q, c, free = len(point.theta), point.law.c, self._free
         assert self.curvatures is not None
         gram, cross = self.curvatures
         size = q + len(free)
@@ -118,10 +124,9 @@ class Newton:
         if objective.penalised:
             matrix.ravel()[: q * (size + 1) : size + 1] += objective.penalty / c / c
         if free:
-            rows = list(free)
-            matrix[q:, :q] = policy.turned(point.law, free, *cross)[rows] / c
+            matrix[q:, :q] = policy.turned(point.law, free, *cross)[list(free)] / c
             matrix[:q, q:] = matrix[q:, :q].T
-            matrix[q:, q:] = policy.hessian(objective, point.sums.scalars, point.law, free)[rows][:, rows]
+            matrix[q:, q:] = self._law_part
         basis = objective.inverse.basis
         if basis is not None:
             full = np.zeros((size, basis.shape[1] + len(free)))
@@ -164,7 +169,9 @@ class Newton:
                 return there
         if self._model is None:
             return None
-        length = policy.shortened(point.law, law_step) if free else 1.0
+        length = 1.0
+        if free:  # how far the law is trusted to move does not hold up the coefficients
+            law_step *= policy.shortened(point.law, law_step)
         for _ in range(_MAX_HALVINGS):
             law = policy.moved(point.law, length * law_step, free) if free else point.law
             following = objective.at(point.theta + length * step[:q], law, self._next_want(objective, point))
