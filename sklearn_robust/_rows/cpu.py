@@ -307,10 +307,15 @@ def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale
     return True
 
 
-@jit
-def scalar_terms(residuals, laws):
+def scalar_terms(residuals, laws) -> np.ndarray:
     """The terms (k, 8, n) of residuals (n,) of any size at each law."""
-    terms = np.empty((laws.shape[0], mixture.STRETCH + 1, residuals.size))
+    terms = np.empty((len(laws), mixture.STRETCH + 1, len(residuals)))
+    _scalar_terms(residuals, laws, terms)
+    return terms
+
+
+@jit
+def _scalar_terms(residuals, laws, terms):
     for k in range(laws.shape[0]):
         for i in range(residuals.size):
             u = residuals[i] / laws[k, 1]
@@ -318,7 +323,6 @@ def scalar_terms(residuals, laws):
             for e in range(7):
                 terms[k, e, i] = row[e]
             terms[k, mixture.STRETCH, i] = u * terms[k, mixture.CURVATURE, i]
-    return terms
 
 
 @jit
