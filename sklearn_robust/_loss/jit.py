@@ -69,9 +69,9 @@ class _PartCompiler(_Compiler):
 _OPTIONS = {"nogil": True, "_nrt": False, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
-def _compile(decorator, function, **options):
+def _compile(decorator, function, cache=True, **options):
     try:
-        return decorator(cache=True, **options)(function)
+        return decorator(cache=cache, **options)(function)
     except RuntimeError:  # no writable cache folder: compile afresh in every process
         return decorator(**options)(function)
 
@@ -81,16 +81,15 @@ def jit(function):
     return _compile(numba.njit, function, pipeline_class=_Compiler, **_OPTIONS)
 
 
-def _jit_into_callers(function, rearrangements: set[str]):
-    # not cached: its callers are
-    return numba.njit(
-        pipeline_class=_PartCompiler, no_cpython_wrapper=True, forceinline=True, fastmath=rearrangements, **_OPTIONS
-    )(function)
+def jit_part(function, **options):
+    """Compile a function for use in other functions, which are cached."""
+    options |= _OPTIONS | {"no_cpython_wrapper": True, "pipeline_class": _PartCompiler}
+    return _compile(numba.njit, function, cache=False, **options)
 
 
 def jit_exact(function):
     """Compile a loop that only fuses a product and a sum, for use in other functions."""
-    return _jit_into_callers(function, {"contract"})
+    return jit_part(function, forceinline=True, fastmath={"contract"})
 
 
 def jit_sums(function):
@@ -98,7 +97,7 @@ def jit_sums(function):
 
     The compiler may reorder and fuse them (not for inf or nan).
     """
-    return _jit_into_callers(function, {"reassoc", "contract", "nsz"})
+    return jit_part(function, forceinline=True, fastmath={"reassoc", "contract", "nsz"})
 
 
 def jit_within(function):

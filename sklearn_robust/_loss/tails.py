@@ -32,8 +32,9 @@ def _log_sf_at(x, t0, alpha, log_z):
     if math.isinf(x):
         return -math.inf
     b = abs(alpha - 2.0)
-    size = max(math.sqrt(b), x)
-    h = size * math.sqrt((math.sqrt(b) / size) ** 2 + (x / size) ** 2)
+    root_b = math.sqrt(b)
+    size = root_b if root_b > x else x
+    h = size * math.sqrt((root_b / size) * (root_b / size) + (x / size) * (x / size))
     offset = b / alpha + t0 if alpha >= SMALL_ALPHA else 1.0
     if alpha == 2.0 or alpha > LARGE_ALPHA:
         h = 1.0
