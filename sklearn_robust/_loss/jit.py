@@ -87,6 +87,18 @@ def jit_part(function, **options):
     return _compile(numba.njit, function, cache=False, **options)
 
 
+@numba.extending.intrinsic
+def pointer(context, array):
+    """Where the numbers of an array (n,) without gaps begin: a third less to compile at every index, none negative."""
+    signature = numba.types.CPointer(array.dtype)(array)
+
+    def generate(context, builder, signature, arguments):
+        (array,) = signature.args
+        return context.make_array(array)(context, builder, arguments[0]).data
+
+    return signature, generate
+
+
 def jit_exact(function):
     """Compile a loop that only fuses a product and a sum, for use in other functions."""
     return jit_part(function, forceinline=True, fastmath={"contract"})

@@ -26,7 +26,7 @@ _NO_VARIANCE = 1e-4
 _LARGEST = 1.7e308
 
 
-@jit
+@jit_within
 def _log_sf_at(x, t0, alpha, log_z):
     """log P(X > x) for x >= 0, where rho is t0."""
     if math.isinf(x):

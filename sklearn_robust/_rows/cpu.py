@@ -9,7 +9,7 @@ import threading
 import numpy as np
 
 from sklearn_robust._loss import mixture
-from sklearn_robust._loss.jit import jit, jit_sums
+from sklearn_robust._loss.jit import jit, jit_sums, pointer
 from sklearn_robust._loss.terms import all_terms
 from sklearn_robust._rows import reading, vector
 from sklearn_robust._rows.sums import (
@@ -241,7 +241,7 @@ def _add_for_inference(xt, intercept, steps, lines, scalars):
 
 @jit
 def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, laws, want, learn_shape,
-          first, last, given, kept, out, scalars, linear, gram, lines, bits, buffer, gx):  # fmt: skip
+          first, last, given, kept, out, scalars, linear, gram, flat, flat_bits, buffer, gx):  # fmt: skip
     """Rows first to last: the sums that are wanted, added to the arguments; False where a row is out of reach.
 
     Then, and only then, the terms have to be ``given`` (k, 8, last - first). The columns of all blocks may be
@@ -251,7 +251,7 @@ def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale
     ``scalars`` (k, 11) are taken at each; the others at the last: ``linear`` (4, q), the score and the cross terms, and
     ``out`` (., n), residuals, or the terms ``kept``. The last four arguments are ``scratch``.
     """
-    intercept = theta.size - center.size
+    lines, bits, intercept = pointer(flat), pointer(flat_bits), theta.size - center.size
     for start in range(first, last, BLOCK):
         m = last - start
         if m > BLOCK:
@@ -326,12 +326,12 @@ def _scalar_terms(residuals, laws, terms):
 
 
 @jit
-def row_terms(alpha, c, tail, term, out, lines, bits):
+def row_terms(alpha, c, tail, term, out, flat, flat_bits):
     """Residuals in ``out`` become one of the terms: WEIGHT, CLEAN (with a background) or CURVATURE.
 
     Or some of them, and False is returned, where a row is out of reach.
     """
-    inv_c = 1.0 / c
+    lines, bits, inv_c = pointer(flat), pointer(flat_bits), 1.0 / c
     for start in range(0, out.size, BLOCK):
         m = out.size - start
         if m > BLOCK:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_robust._loss.bisquare import BREAKDOWN, bisquare_slope, bisquare_weight
-from sklearn_robust._loss.jit import jit, jit_part, jit_sums
+from sklearn_robust._loss.jit import jit, jit_part, jit_sums, pointer
 from sklearn_robust._rows.cpu import add_gram, add_score
 from sklearn_robust._rows.scales import m_scale, mean_bisquare
 from sklearn_robust._rows.threads import run_all
@@ -127,7 +127,7 @@ def _factorise(Xt, weights, m, gram, gx):
     for a in range(q):
         for b in range(q):
             gram[a, b] = 0.0
-    add_gram(Xt, weights, _FIRST, m, gram, gx)
+    add_gram(Xt, pointer(weights), _FIRST, m, gram, gx)
     for a in range(q):
         diagonal = gram[a, a]
         for b in range(a):
@@ -153,7 +153,7 @@ def _find_step(Xt, residuals, weights, m, renew, products, gram, step, gx):
         step[a] = 0.0
     for i in range(m):
         products[i] = weights[i] * residuals[i]
-    add_score(Xt, products, _FIRST, m, step)
+    add_score(Xt, pointer(products), _FIRST, m, step)
     if renew:
         _factorise(Xt, weights, m, gram, gx)
     for a in range(q):
@@ -247,7 +247,7 @@ def _screen(Xt, y, weights, total, n_coefs, halves, rows, pivots, found, table, 
     target = BREAKDOWN * (total - n_coefs)
     scale = 0.0
     worst = 0
-    renew = True
+    renew = q > 0  # no literal, for which a function would be compiled again
     for k in range(halves.shape[0] + found.size):
         if k < halves.shape[0]:
             m = _gather(Xt, y, halves[k], numbers, half, half_y, half_weights)
