@@ -76,21 +76,6 @@ def add_score(xt, lines, at, m, score):
 
 
 @jit_sums
-def _add_cross(xt, lines, steps, linear):
-    """Add the products of the columns with the three lines after the score's."""
-    for a in range(linear.shape[1]):
-        t1 = t2 = t3 = 0.0
-        for i in range(STEP * steps):
-            x = xt[a, i]
-            t1 += lines[reading.LINES + LINE + i] * x
-            t2 += lines[reading.LINES + 2 * LINE + i] * x
-            t3 += lines[reading.LINES + 3 * LINE + i] * x
-        linear[1, a] += t1
-        linear[2, a] += t2
-        linear[3, a] += t3
-
-
-@jit_sums
 def add_gram(xt, lines, at, m, gram, gx):
     """Add X' diag(g) X on and below the diagonal, in tiles of four by four that stay in registers; g as above.
 
@@ -177,13 +162,16 @@ def _add_scalars(learn_shape, mixed, steps, lines, scalars):
 @jit_sums
 def _factors(want, learn_shape, mixed, steps, lines):
     """Write what the columns are multiplied by, for the score and the cross terms, and for the gram."""
+    g = vector.CURVATURE if want == HESSIAN else vector.WEIGHT
+    for i in range(STEP * steps):
+        s = lines[reading.S + i]
+        lines[reading.LINES + i] = s * lines[vector.PULL + i]
+        lines[reading.G + i] = s * lines[g + i]
     if want == HESSIAN:
         for i in range(STEP * steps):
-            s = lines[reading.S + i]
-            pull = s * lines[vector.PULL + i]
-            lines[reading.LINES + i] = pull
-            lines[reading.G + i] = s * lines[vector.CURVATURE + i]
-            lines[reading.LINES + LINE + i] = pull + s * lines[vector.STRETCH + i]
+            lines[reading.LINES + LINE + i] = (
+                lines[reading.LINES + i] + lines[reading.S + i] * lines[vector.STRETCH + i]
+            )
             lines[reading.LINES + 2 * LINE + i] = lines[reading.LINES + 3 * LINE + i] = 0.0
         if learn_shape:
             for i in range(STEP * steps):
@@ -191,11 +179,6 @@ def _factors(want, learn_shape, mixed, steps, lines):
         if mixed:
             for i in range(STEP * steps):
                 lines[reading.LINES + 3 * LINE + i] = lines[reading.S + i] * lines[vector.SHARED_PULL + i]
-    else:
-        for i in range(STEP * steps):
-            s = lines[reading.S + i]
-            lines[reading.LINES + i] = s * lines[vector.PULL + i]
-            lines[reading.G + i] = s * lines[vector.WEIGHT + i]
 
 
 @jit_sums
@@ -285,10 +268,10 @@ def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale
             if mixed:
                 vector.mix(tail, laws[k, 3], laws[k, 4], laws[k, 5], steps, lines, bits)
             if want == MEAT:
-                _add_for_inference(xt, intercept, steps, lines, scalars[k])
+                _add_for_inference(xt, intercept, steps, lines, pointer(scalars[k]))
                 _turn_to_scores(theta.size, with_shape, mixed, steps, xt, lines)
             else:
-                _add_scalars(with_shape, mixed, steps, lines, scalars[k])
+                _add_scalars(with_shape, mixed, steps, lines, pointer(scalars[k]))
                 _factors(want, with_shape, mixed, steps, lines)
         for k in range(kept.size):
             for i in range(m):
@@ -296,9 +279,9 @@ def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale
         if want == SCORE:
             reading.add_score_rows(X, center, inv_scale, start, m, intercept, lines, linear[0])
         elif want != PLAIN_GRAM:
-            add_score(xt, lines, reading.S if want == MEAT else reading.LINES, STEP * steps, linear[0])
-        if want == HESSIAN:
-            _add_cross(xt, lines, steps, linear)
+            for k in range(linear.shape[0] if want == HESSIAN else 1):
+                at = reading.S if want == MEAT else reading.LINES + k * LINE
+                add_score(xt, lines, at, STEP * steps, linear[k])
         if want != SCORE:
             add_gram(xt, lines, reading.G if want < PLAIN_GRAM else reading.S, STEP * steps, gram, gx)
     for a in range(gram.shape[0]):
