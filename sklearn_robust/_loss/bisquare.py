@@ -4,7 +4,7 @@ Sources: A. E. Beaton, J. W. Tukey, Technometrics 16 (1974); P. J. Rousseeuw, V.
 of S-Estimators (1984). With k = 1.5476 its mean is 1/2 at the standard normal: breakdown 1/2 and consistency at once.
 """
 
-from sklearn_robust._loss.jit import jit
+from sklearn_robust._loss.jit import jit_part
 
 TUNING = 1.547644980928226
 BREAKDOWN = 0.5
@@ -13,7 +13,7 @@ WIDE_TUNING = 4.685
 WIDE_MEAN = 0.828073003389393
 
 
-@jit
+@jit_part
 def bisquare(u):
     """The bounded loss, in [0, 1]."""
     v = u / TUNING
@@ -21,7 +21,7 @@ def bisquare(u):
     return 1.0 - rest * rest * rest
 
 
-@jit
+@jit_part
 def bisquare_weight(u):
     """Its IRLS weight, 1 at 0."""
     v = u / TUNING
@@ -29,7 +29,7 @@ def bisquare_weight(u):
     return rest * rest
 
 
-@jit
+@jit_part
 def bisquare_slope(u):
     """The derivative of u times the weight."""
     v = u / TUNING

@@ -3,40 +3,105 @@
 A function that the compiler may rearrange becomes part of its callers. Left on its own, the copy of it that runs would
 be that of whichever library of machine code is loaded first, rounded in another way in the process that compiled it
 than in one that reads the cache.
+
+Compiling takes seconds before a first fit. So nothing is compiled twice: a part is linked as it comes, and becomes
+machine code with its callers alone. And no array is made within, so that none has to be counted: compiled functions
+write to what they are given.
 """
 
 import numba
+import numba.core.codegen
+import numba.core.compiler
 import numba.extending
 
+# What Numba looks for and plain loops do not have: closures, array expressions, functions to be inlined before they are
+# typed; and where an array is seen last.
+_LEFT_OUT = {
+    "WithLift",
+    "InlineClosureLikes",
+    "InlineInlinables",
+    "MakeFunctionToJitFunction",
+    "FindLiterallyCalls",
+    "LiteralUnroll",
+    "LiteralPropagationSubPipelinePass",
+    "NopythonRewrites",
+    "InlineOverloads",
+    "IRLegalization",
+}
 
-def _compile(decorator, function, **options):
+
+class _Part(numba.core.codegen.JITCodeLibrary):
+    """Code that is optimised, and loaded, as a part of its callers' alone."""
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_final_module(self):
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name):
+        self._ensure_finalized()
+        return 0
+
+    @property
+    def codegen(self):
+        return self
+
+    def set_env(self, name, env):
+        """Nothing: what is not loaded has no place for what it knows of Python."""
+
+
+class _Compiler(numba.core.compiler.CompilerBase):
+    def define_pipelines(self):
+        manager = numba.core.compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
+        manager.passes = [each for each in manager.passes if each[0].__name__ not in _LEFT_OUT]
+        manager.finalize()
+        return [manager]
+
+
+class _PartCompiler(_Compiler):
+    def define_pipelines(self):
+        self.state.library = _Part(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
+        return super().define_pipelines()
+
+
+_OPTIONS = {"nogil": True, "_nrt": False, "error_model": "numpy", "no_cfunc_wrapper": True}
+
+
+def _compile(decorator, function, cache=True, **options):
     try:
-        return decorator(cache=True, **options)(function)
+        return decorator(cache=cache, **options)(function)
     except RuntimeError:  # no writable cache folder: compile afresh in every process
         return decorator(**options)(function)
 
 
 def jit(function):
     """Compile a function on its first call."""
-    return _compile(numba.njit, function, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+    return _compile(numba.njit, function, pipeline_class=_Compiler, **_OPTIONS)
 
 
-def _jit_into_callers(function, rearrangements: set[str]):
-    return _compile(
-        numba.njit,
-        function,
-        nogil=True,
-        error_model="numpy",
-        no_cfunc_wrapper=True,
-        no_cpython_wrapper=True,
-        forceinline=True,
-        fastmath=rearrangements,
-    )
+def jit_part(function, **options):
+    """Compile a function for use in other functions, which are cached."""
+    options |= _OPTIONS | {"no_cpython_wrapper": True, "pipeline_class": _PartCompiler}
+    return _compile(numba.njit, function, cache=False, **options)
+
+
+@numba.extending.intrinsic
+def pointer(context, array):
+    """Where the numbers of an array (n,) without gaps begin: a third less to compile at every index, none negative."""
+    signature = numba.types.CPointer(array.dtype)(array)
+
+    def generate(context, builder, signature, arguments):
+        (array,) = signature.args
+        return context.make_array(array)(context, builder, arguments[0]).data
+
+    return signature, generate
 
 
 def jit_exact(function):
     """Compile a loop that only fuses a product and a sum, for use in other functions."""
-    return _jit_into_callers(function, {"contract"})
+    return jit_part(function, forceinline=True, fastmath={"contract"})
 
 
 def jit_sums(function):
@@ -44,7 +109,7 @@ def jit_sums(function):
 
     The compiler may reorder and fuse them (not for inf or nan).
     """
-    return _jit_into_callers(function, {"reassoc", "contract", "nsz"})
+    return jit_part(function, forceinline=True, fastmath={"reassoc", "contract", "nsz"})
 
 
 def jit_within(function):

@@ -26,14 +26,15 @@ _NO_VARIANCE = 1e-4
 _LARGEST = 1.7e308
 
 
-@jit
+@jit_within
 def _log_sf_at(x, t0, alpha, log_z):
     """log P(X > x) for x >= 0, where rho is t0."""
     if math.isinf(x):
         return -math.inf
     b = abs(alpha - 2.0)
-    size = max(math.sqrt(b), x)
-    h = size * math.sqrt((math.sqrt(b) / size) ** 2 + (x / size) ** 2)
+    root_b = math.sqrt(b)
+    size = root_b if root_b > x else x
+    h = size * math.sqrt((root_b / size) * (root_b / size) + (x / size) * (x / size))
     offset = b / alpha + t0 if alpha >= SMALL_ALPHA else 1.0
     if alpha == 2.0 or alpha > LARGE_ALPHA:
         h = 1.0

@@ -9,7 +9,7 @@ import threading
 import numpy as np
 
 from sklearn_robust._loss import mixture
-from sklearn_robust._loss.jit import jit, jit_sums
+from sklearn_robust._loss.jit import jit, jit_sums, pointer
 from sklearn_robust._loss.terms import all_terms
 from sklearn_robust._rows import reading, vector
 from sklearn_robust._rows.sums import (
@@ -73,21 +73,6 @@ def add_score(xt, lines, at, m, score):
         for i in range(m):
             total += lines[at + i] * xt[a, i]
         score[a] += total
-
-
-@jit_sums
-def _add_cross(xt, lines, steps, linear):
-    """Add the products of the columns with the three lines after the score's."""
-    for a in range(linear.shape[1]):
-        t1 = t2 = t3 = 0.0
-        for i in range(STEP * steps):
-            x = xt[a, i]
-            t1 += lines[reading.LINES + LINE + i] * x
-            t2 += lines[reading.LINES + 2 * LINE + i] * x
-            t3 += lines[reading.LINES + 3 * LINE + i] * x
-        linear[1, a] += t1
-        linear[2, a] += t2
-        linear[3, a] += t3
 
 
 @jit_sums
@@ -177,13 +162,16 @@ def _add_scalars(learn_shape, mixed, steps, lines, scalars):
 @jit_sums
 def _factors(want, learn_shape, mixed, steps, lines):
     """Write what the columns are multiplied by, for the score and the cross terms, and for the gram."""
+    g = vector.CURVATURE if want == HESSIAN else vector.WEIGHT
+    for i in range(STEP * steps):
+        s = lines[reading.S + i]
+        lines[reading.LINES + i] = s * lines[vector.PULL + i]
+        lines[reading.G + i] = s * lines[g + i]
     if want == HESSIAN:
         for i in range(STEP * steps):
-            s = lines[reading.S + i]
-            pull = s * lines[vector.PULL + i]
-            lines[reading.LINES + i] = pull
-            lines[reading.G + i] = s * lines[vector.CURVATURE + i]
-            lines[reading.LINES + LINE + i] = pull + s * lines[vector.STRETCH + i]
+            lines[reading.LINES + LINE + i] = (
+                lines[reading.LINES + i] + lines[reading.S + i] * lines[vector.STRETCH + i]
+            )
             lines[reading.LINES + 2 * LINE + i] = lines[reading.LINES + 3 * LINE + i] = 0.0
         if learn_shape:
             for i in range(STEP * steps):
@@ -191,11 +179,6 @@ def _factors(want, learn_shape, mixed, steps, lines):
         if mixed:
             for i in range(STEP * steps):
                 lines[reading.LINES + 3 * LINE + i] = lines[reading.S + i] * lines[vector.SHARED_PULL + i]
-    else:
-        for i in range(STEP * steps):
-            s = lines[reading.S + i]
-            lines[reading.LINES + i] = s * lines[vector.PULL + i]
-            lines[reading.G + i] = s * lines[vector.WEIGHT + i]
 
 
 @jit_sums
@@ -241,7 +224,7 @@ def _add_for_inference(xt, intercept, steps, lines, scalars):
 
 @jit
 def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale, theta, laws, want, learn_shape,
-          first, last, given, kept, out, scalars, linear, gram, lines, bits, buffer, gx):  # fmt: skip
+          first, last, given, kept, out, scalars, linear, gram, flat, flat_bits, buffer, gx):  # fmt: skip
     """Rows first to last: the sums that are wanted, added to the arguments; False where a row is out of reach.
 
     Then, and only then, the terms have to be ``given`` (k, 8, last - first). The columns of all blocks may be
@@ -251,7 +234,7 @@ def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale
     ``scalars`` (k, 11) are taken at each; the others at the last: ``linear`` (4, q), the score and the cross terms, and
     ``out`` (., n), residuals, or the terms ``kept``. The last four arguments are ``scratch``.
     """
-    intercept = theta.size - center.size
+    lines, bits, intercept = pointer(flat), pointer(flat_bits), theta.size - center.size
     for start in range(first, last, BLOCK):
         m = last - start
         if m > BLOCK:
@@ -285,10 +268,10 @@ def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale
             if mixed:
                 vector.mix(tail, laws[k, 3], laws[k, 4], laws[k, 5], steps, lines, bits)
             if want == MEAT:
-                _add_for_inference(xt, intercept, steps, lines, scalars[k])
+                _add_for_inference(xt, intercept, steps, lines, pointer(scalars[k]))
                 _turn_to_scores(theta.size, with_shape, mixed, steps, xt, lines)
             else:
-                _add_scalars(with_shape, mixed, steps, lines, scalars[k])
+                _add_scalars(with_shape, mixed, steps, lines, pointer(scalars[k]))
                 _factors(want, with_shape, mixed, steps, lines)
         for k in range(kept.size):
             for i in range(m):
@@ -296,9 +279,9 @@ def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale
         if want == SCORE:
             reading.add_score_rows(X, center, inv_scale, start, m, intercept, lines, linear[0])
         elif want != PLAIN_GRAM:
-            add_score(xt, lines, reading.S if want == MEAT else reading.LINES, STEP * steps, linear[0])
-        if want == HESSIAN:
-            _add_cross(xt, lines, steps, linear)
+            for k in range(linear.shape[0] if want == HESSIAN else 1):
+                at = reading.S if want == MEAT else reading.LINES + k * LINE
+                add_score(xt, lines, at, STEP * steps, linear[k])
         if want != SCORE:
             add_gram(xt, lines, reading.G if want < PLAIN_GRAM else reading.S, STEP * steps, gram, gx)
     for a in range(gram.shape[0]):
@@ -307,10 +290,15 @@ def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale
     return True
 
 
-@jit
-def scalar_terms(residuals, laws):
+def scalar_terms(residuals, laws) -> np.ndarray:
     """The terms (k, 8, n) of residuals (n,) of any size at each law."""
-    terms = np.empty((laws.shape[0], mixture.STRETCH + 1, residuals.size))
+    terms = np.empty((len(laws), mixture.STRETCH + 1, len(residuals)))
+    _scalar_terms(residuals, laws, terms)
+    return terms
+
+
+@jit
+def _scalar_terms(residuals, laws, terms):
     for k in range(laws.shape[0]):
         for i in range(residuals.size):
             u = residuals[i] / laws[k, 1]
@@ -318,16 +306,15 @@ def scalar_terms(residuals, laws):
             for e in range(7):
                 terms[k, e, i] = row[e]
             terms[k, mixture.STRETCH, i] = u * terms[k, mixture.CURVATURE, i]
-    return terms
 
 
 @jit
-def row_terms(alpha, c, tail, term, out, lines, bits):
+def row_terms(alpha, c, tail, term, out, flat, flat_bits):
     """Residuals in ``out`` become one of the terms: WEIGHT, CLEAN (with a background) or CURVATURE.
 
     Or some of them, and False is returned, where a row is out of reach.
     """
-    inv_c = 1.0 / c
+    lines, bits, inv_c = pointer(flat), pointer(flat_bits), 1.0 / c
     for start in range(0, out.size, BLOCK):
         m = out.size - start
         if m > BLOCK:

@@ -14,11 +14,10 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.sparsefuncs import inplace_column_scale, mean_variance_axis, min_max_axis
 
-from sklearn_robust._loss.jit import jit
-
 # Sample weights or noise scales that were not given: ones.
 NONE = np.empty(0)
 _MANY_ROWS, _SOME_ROWS = 20_000, 4_000
+_ENTRIES = 2**16  # of X that are copied at a time
 # A column's root mean square is that many typical deviations only where entries are absurd; so many rows are
 # looked at first. No x' is larger than the last number.
 _WILD, _GLANCED, _LARGEST_X = 1e6, 15, 1e100
@@ -167,9 +166,11 @@ def _of_dense(X, weights, fit_intercept, bounded) -> tuple[np.ndarray, np.ndarra
 
     Relative to a first row and the largest entry, so that columns far from zero or near overflow keep their digits.
     """
-    largest, center, square, spread, _ = columns = np.zeros((5, X.shape[1]))
-    columns[1] = X[0] if fit_intercept else 0.0
-    _add_moments(X, weights, float(weights.sum()) if weights.size else float(len(X)), fit_intercept, columns)
+    largest, center, square, spread = moments = np.zeros((4, X.shape[1]))
+    share = weights / weights.sum() if weights.size else np.full(len(X), 1.0 / len(X))
+    size = max(_ENTRIES // len(X), 1)
+    for first in range(0, X.shape[1], size):
+        _write_moments(X[:, first : first + size], share, fit_intercept, *moments[:, first : first + size])
     found = spread > 8.0 * np.finfo(float).eps
     size = np.sqrt(square) * largest
     for j in () if bounded else np.flatnonzero(found & (size > _WILD * _glanced(X))):
@@ -201,35 +202,20 @@ def _of_column(j, column, weights, fit_intercept, center: float, size: float) ->
     return middle, typical
 
 
-@jit
-def _add_moments(X, weights, total, fit_intercept, columns):
-    """Write the largest entries, centres, and the mean squares and largest of the deviations, in units of the first.
-
-    And what is taken off for these: the centres in such units.
-    """
-    n, p = X.shape
-    for i in range(n):
-        for j in range(p):
-            columns[0, j] = max(columns[0, j], abs(X[i, j]))
-    for j in range(p):
-        if columns[0, j] == 0.0:
-            columns[0, j] = 1.0
-    for step in range(0 if fit_intercept else 1, 2):
-        for j in range(p):
-            columns[4, j] = columns[1, j] / columns[0, j]
-        for i in range(n):
-            share = (weights[i] if weights.size else 1.0) / total
-            for j in range(p):
-                deviation = X[i, j] / columns[0, j] - columns[4, j]
-                if step == 0:
-                    columns[2, j] += share * deviation
-                else:
-                    columns[2, j] += share * (deviation * deviation)
-                    columns[3, j] = max(columns[3, j], abs(deviation))
-        if step == 0:
-            for j in range(p):
-                columns[1, j] += columns[2, j] * columns[0, j]
-                columns[2, j] = 0.0
+def _write_moments(X, share, fit_intercept, largest, center, square, spread) -> None:
+    """Write the largest entries, centres, and the mean squares and largest of the deviations, in units of the first."""
+    columns = np.array(X.T, dtype=float, order="C")
+    np.maximum(columns.max(axis=1), -columns.min(axis=1), out=largest)
+    largest[largest == 0.0] = 1.0
+    columns /= largest[:, None]
+    if fit_intercept:
+        columns -= columns[:, :1].copy()
+        mean = columns @ share
+        columns -= mean[:, None]
+        center[:] = X[0] + mean * largest
+    np.maximum(columns.max(axis=1), -columns.min(axis=1), out=spread)
+    columns *= columns
+    square[:] = columns @ share
 
 
 def median(values, weights) -> float:

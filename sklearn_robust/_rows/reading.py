@@ -6,7 +6,7 @@ with a leading one where there is an intercept, all divided by the noise scale o
 transposed, into a short buffer; residuals, and the score of a pass without a gram, come from the rows as they lie.
 """
 
-from sklearn_robust._loss.jit import jit_exact, jit_sums
+from sklearn_robust._loss.jit import jit_exact, jit_part, jit_sums
 from sklearn_robust._rows import vector
 from sklearn_robust._rows.sums import N_CROSS
 from sklearn_robust._rows.vector import LINE, STEP
@@ -49,11 +49,20 @@ def pack(X, center, inv_scale, first, m, steps, intercept, xt, lines):
             xt[j, i] = 0.0
 
 
+@jit_part
+def _four_rows(first, i, m):
+    """Row numbers from the i-th of m on, the last one again where there are no more."""
+    b = i + 1 if i + 1 < m else i
+    c = i + 2 if i + 2 < m else b
+    d = i + 3 if i + 3 < m else c
+    return first + i, first + b, first + c, first + d
+
+
 @jit_sums
 def subtract_fitted(X, center, inv_scale, theta, first, m, steps, intercept, lines):
     """Write the fitted values, and what is left: rows are read as they lie, four at a time."""
     for i in range(0, m, 4):
-        a, b, c, d = first + i, first + min(i + 1, m - 1), first + min(i + 2, m - 1), first + min(i + 3, m - 1)
+        a, b, c, d = _four_rows(first, i, m)
         ta = tb = tc = td = 0.0
         for j in range(center.size):
             middle, factor = center[j], inv_scale[j]
@@ -86,7 +95,7 @@ def add_score_rows(X, center, inv_scale, first, m, intercept, lines, score):
             total += lines[LINES + i]
         score[k] += total
     for i in range(0, m, 4):
-        a, b, c, d = first + i, first + min(i + 1, m - 1), first + min(i + 2, m - 1), first + min(i + 3, m - 1)
+        a, b, c, d = _four_rows(first, i, m)
         ga, gb, gc, gd = lines[LINES + i], lines[LINES + i + 1], lines[LINES + i + 2], lines[LINES + i + 3]
         for j in range(center.size):
             middle, factor = center[j], inv_scale[j]

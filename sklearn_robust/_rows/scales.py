@@ -39,7 +39,7 @@ def m_scale(residuals, weights, total, n_coefs, guess, tol):
     for i in range(residuals.size):
         if residuals[i] != 0.0:
             nonzero += weights[i] if weights.size else 1.0
-            largest = max(largest, abs(residuals[i]))
+            largest = abs(residuals[i]) if abs(residuals[i]) > largest else largest
     if nonzero <= target:
         return 0.0
     # the mean falls with the scale: bracket the root, then false position in its logarithm (Illinois)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_robust._loss.bisquare import BREAKDOWN, bisquare_slope, bisquare_weight
-from sklearn_robust._loss.jit import jit, jit_sums
+from sklearn_robust._loss.jit import jit, jit_part, jit_sums, pointer
 from sklearn_robust._rows.cpu import add_gram, add_score
 from sklearn_robust._rows.scales import m_scale, mean_bisquare
 from sklearn_robust._rows.threads import run_all
@@ -68,7 +68,7 @@ def _eliminate(Xt, draws, rows, pivots, found, table, factors, row):
             size = 0.0
             for j in range(q):
                 row[j] = Xt[j, index]
-                size = max(size, abs(row[j]))
+                size = abs(row[j]) if abs(row[j]) > size else size
             for k in range(n):
                 factors[k] = row[pivots[subset, k]]
                 for j in range(q):
@@ -93,7 +93,7 @@ def _eliminate(Xt, draws, rows, pivots, found, table, factors, row):
         found[subset] = n
 
 
-@jit
+@jit_part
 def _exact_fit(y, rows, pivots, found, table, theta, values):
     """Coefficients through a subset; unreachable directions stay 0."""
     for j in range(theta.size):
@@ -127,7 +127,7 @@ def _factorise(Xt, weights, m, gram, gx):
     for a in range(q):
         for b in range(q):
             gram[a, b] = 0.0
-    add_gram(Xt, weights, _FIRST, m, gram, gx)
+    add_gram(Xt, pointer(weights), _FIRST, m, gram, gx)
     for a in range(q):
         diagonal = gram[a, a]
         for b in range(a):
@@ -141,7 +141,7 @@ def _factorise(Xt, weights, m, gram, gx):
         gram[a, a] = np.sqrt(diagonal - total) if diagonal - total > 1e-12 * diagonal else 0.0
 
 
-@jit
+@jit_part
 def _find_step(Xt, residuals, weights, m, renew, products, gram, step, gx):
     """Write the step to weighted least squares of m rows; directions without weight are not moved.
 
@@ -153,7 +153,7 @@ def _find_step(Xt, residuals, weights, m, renew, products, gram, step, gx):
         step[a] = 0.0
     for i in range(m):
         products[i] = weights[i] * residuals[i]
-    add_score(Xt, products, _FIRST, m, step)
+    add_score(Xt, pointer(products), _FIRST, m, step)
     if renew:
         _factorise(Xt, weights, m, gram, gx)
     for a in range(q):
@@ -166,7 +166,7 @@ def _find_step(Xt, residuals, weights, m, renew, products, gram, step, gx):
         step[a] = step[a] / gram[a, a] if gram[a, a] > 0.0 else 0.0
 
 
-@jit
+@jit_part
 def _gather(Xt, y, weights, numbers, half, half_y, half_weights):
     """Write the rows that have weight, filled up to a multiple of STEP, and return how many there are then."""
     m = 0
@@ -204,9 +204,10 @@ def _filled_up(values) -> np.ndarray:
     return np.concatenate((values, np.zeros((*values.shape[:-1], more))), axis=-1) if more else values
 
 
-def _buffers(q: int, m: int):
-    """What ``_find_step`` writes to for m rows of q columns, after the residuals (m,)."""
-    return np.empty(m), np.empty(m), np.empty((q, q)), np.empty(q), np.empty((5, m))
+def _buffers(q: int, m: int, n_gathered: int = 0):
+    """What ``_search`` writes to for m rows of q columns, of which it may gather some."""
+    gathered = np.empty(n_gathered, np.int64), np.empty((q, n_gathered)), np.empty(n_gathered)
+    return *np.empty((3, q)), *gathered, *np.empty((3, m)), np.empty((q, q)), np.empty((5, m))
 
 
 def screen(Xt, y, weights, n_coefs: float, halves, subsets: Eliminated, n_kept: int) -> np.ndarray:
@@ -218,23 +219,39 @@ def screen(Xt, y, weights, n_coefs: float, halves, subsets: Eliminated, n_kept: 
     total, (Xt, y, weights, halves) = weights.sum(), map(_filled_up, (Xt, y, weights, halves))
     q, m = Xt.shape
     best, scales = np.zeros((n_kept, q)), np.full(n_kept, np.inf)
-    rows = Xt, y, weights, total, n_coefs
-    half = np.empty(m, np.int64), np.empty((q, m)), *np.empty((2, m))
-    _screen(*rows, halves, *subsets, best, scales, *np.empty((2, q)), *half, *_buffers(q, m))
+    rows, settings = (Xt, y, weights, total, n_coefs), (0, 0.0, 0.02, 0.0)
+    _search(*rows, halves, *subsets, *settings, best, scales, *_buffers(q, m, m))
     return best[np.isfinite(scales)]
 
 
 @jit
-def _screen(Xt, y, weights, total, n_coefs, halves, rows, pivots, found, table, best, scales, theta, values,
-            numbers, half, half_y, half_weights, residuals, products, gram, step, gx):  # fmt: skip
+def _search(Xt, y, weights, total, n_coefs, halves, rows, pivots, found, table, max_steps, tol, scale_tol, same,
+            ends, scales, theta, step, values, numbers, half, half_y, residuals, row_weights, products, gram,
+            gx):  # fmt: skip
+    """Candidates (k, q) compete for the places of ``ends``; or else, where there are none, these are iterated.
+
+    One function, for the steps of both are the same code. The last eleven arguments are ``_buffers``.
+    """
+    if halves.shape[0] + found.size > 0:
+        _screen(Xt, y, weights, total, n_coefs, halves, rows, pivots, found, table, scale_tol, ends, scales, theta,
+                step, values, numbers, half, half_y, residuals, row_weights, products, gram, gx)  # fmt: skip
+    else:
+        _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, ends, scales, theta,
+                step, residuals, row_weights, products, gram, gx)  # fmt: skip
+
+
+@jit_part
+def _screen(Xt, y, weights, total, n_coefs, halves, rows, pivots, found, table, scale_tol, best, scales, theta,
+            step, values, numbers, half, half_y, residuals, half_weights, products, gram, gx):  # fmt: skip
     q = theta.size
     target = BREAKDOWN * (total - n_coefs)
     scale = 0.0
     worst = 0
+    renew = q > 0  # no literal, for which a function would be compiled again
     for k in range(halves.shape[0] + found.size):
         if k < halves.shape[0]:
             m = _gather(Xt, y, halves[k], numbers, half, half_y, half_weights)
-            _find_step(half, half_y, half_weights, m, True, products, gram, step, gx)
+            _find_step(half, half_y, half_weights, m, renew, products, gram, step, gx)
             for j in range(q):
                 theta[j] = step[j]
         else:
@@ -243,7 +260,7 @@ def _screen(Xt, y, weights, total, n_coefs, halves, rows, pivots, found, table, 
         _residuals(Xt, y, theta, residuals)
         if scales[worst] < np.inf and mean_bisquare(residuals, weights, scales[worst], target) >= 1.0:
             continue
-        scale = m_scale(residuals, weights, total, n_coefs, scale, 0.02)
+        scale = m_scale(residuals, weights, total, n_coefs, scale, scale_tol)
         for j in range(q):
             best[worst, j] = theta[j]
         scales[worst] = scale
@@ -266,20 +283,20 @@ def refine_s(Xt, y, weights, n_coefs: float, candidates, max_steps: int, tol: fl
     total, (Xt, y, weights) = weights.sum(), map(_filled_up, (Xt, y, weights))
     ends, scales = candidates.copy(), np.empty(len(candidates))
     rows, settings = (Xt, y, weights, total, n_coefs), (max_steps, tol, scale_tol or 0.01 * tol, same)
+    none = np.empty((0, len(y))), *Eliminated.none(len(Xt))
     n_parts = min(2, len(candidates)) if Xt.size * len(Xt) > _DEAR else 1
 
     def refine(k: int) -> None:
         part = slice(k * len(scales) // n_parts, (k + 1) * len(scales) // n_parts)
-        last, new_weights = np.empty(len(Xt)), np.empty(len(y))
-        _refine(*rows, *settings, ends[part], scales[part], last, new_weights, *_buffers(*Xt.shape))
+        _search(*rows, *none, *settings, ends[part], scales[part], *_buffers(*Xt.shape))
 
     run_all(refine, n_parts)
     return ends, scales
 
 
-@jit
-def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, ends, scales, last, row_weights,
-            residuals, products, gram, step, gx):  # fmt: skip
+@jit_part
+def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, ends, scales, last, step,
+            residuals, row_weights, products, gram, gx):  # fmt: skip
     best = 0
     for j in range(scales.size):
         current = ends[j]
@@ -293,7 +310,8 @@ def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, end
             elif j != best:
                 distance = 0.0
                 for a in range(current.size):
-                    distance = max(distance, abs(current[a] - ends[best, a]))
+                    gap = abs(current[a] - ends[best, a])
+                    distance = gap if gap > distance else distance
                 if distance < same * scales[best]:
                     scales[j] = np.inf
                     break
@@ -315,7 +333,10 @@ def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, end
             for a in range(current.size):
                 last[a] = current[a]
             length = _bisquare_weights(residuals, weights, before, row_weights)
-            length = 1.0 if sure or far else min(length, _LONGEST)
+            if sure or far:
+                length = 1.0
+            elif length > _LONGEST:
+                length = _LONGEST
             _find_step(Xt, residuals, row_weights, y.size, renew, products, gram, step, gx)
             for a in range(current.size):
                 current[a] += length * step[a]

@@ -13,7 +13,7 @@ half the time to compile it.
 import numpy as np
 
 from sklearn_robust._loss import mixture
-from sklearn_robust._loss.jit import jit_exact
+from sklearn_robust._loss.jit import jit_exact, jit_part
 from sklearn_robust._loss.mixture import LEAST_EXPONENT, mixed_terms
 from sklearn_robust._loss.terms import (
     LARGEST_ALPHA,
@@ -47,6 +47,11 @@ _INT_TO_FLOAT = 4503599627370496.0  # 2**52
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 _INT_TO_FLOAT_BITS = 0x4330000000000000
 _EXPONENT = 52
+
+
+@jit_part
+def _bounded(alpha):
+    return -LARGEST_ALPHA if alpha < -LARGEST_ALPHA else LARGEST_ALPHA if alpha > LARGEST_ALPHA else alpha
 
 
 @jit_exact
@@ -95,12 +100,13 @@ def _exp(steps, scratch, bits):
 @jit_exact
 def _log_and_weight(alpha, steps, scratch, bits):
     """Write log(1 + r), and the weight to the line r, at the line u, alpha other than 2; False out of reach."""
-    alpha = min(max(alpha, -LARGEST_ALPHA), LARGEST_ALPHA)
+    alpha = _bounded(alpha)
     inv_b = 1.0 / abs(alpha - 2.0)
     power = 0.5 * alpha - 1.0
     largest = 0.0
     for i in range(STEP * steps):
-        largest = max(largest, abs(scratch[U + i]))
+        size = abs(scratch[U + i])
+        largest = size if size > largest else largest
     if not largest < LARGEST_U:
         return False
     if alpha > 2.0 and 0.5 * alpha * np.log1p(largest * largest * inv_b) > LARGEST_EXPONENT:
@@ -144,7 +150,7 @@ def fill_terms(alpha, learn_shape, steps, scratch, bits):
         return True
     if not _log_and_weight(alpha, steps, scratch, bits):
         return False
-    alpha = min(max(alpha, -LARGEST_ALPHA), LARGEST_ALPHA)
+    alpha = _bounded(alpha)
     b, inv_b = abs(alpha - 2.0), 1.0 / (alpha - 2.0)
     # loops of their own for what is or is not wanted: a loop is compiled once for every answer to a question in it
     if abs(alpha) < SERIES_ALPHA:
@@ -186,7 +192,8 @@ def mix(tail, slope, curve, knee, steps, scratch, bits):
         scratch[fall + i] = 0.0
     if knee < np.inf:
         for i in range(STEP * steps):
-            scratch[fall + i] = 2.0 * np.log(max(abs(scratch[U + i]) / knee, 1.0))
+            beyond = abs(scratch[U + i]) / knee
+            scratch[fall + i] = 2.0 * np.log(beyond) if beyond > 1.0 else 0.0
     for i in range(STEP * steps):
         difference = scratch[LOSS + i] + tail - scratch[fall + i]
         scratch[t + i], scratch[_BITS + i] = difference, -abs(difference)
