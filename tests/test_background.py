@@ -126,6 +126,18 @@ def test_gross_outliers_are_found_among_many_rows(kind):
     assert likely[~bad].mean() < 0.01
 
 
+def test_outliers_that_are_far_in_x_as_well_are_told_from_heavy_tails_among_few_rows():
+    found = false = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        X, y = rng.normal(size=(50, 1)), rng.standard_t(3, size=50)
+        false += AdaptiveRobustRegressor().fit(X, y).contamination_ > 0.0
+        X[:5], y[:5] = 6.0 + 0.1 * rng.normal(size=(5, 1)), -12.0 + 0.1 * rng.normal(size=5)
+        found += AdaptiveRobustRegressor().fit(X, y).contamination_ > 0.0
+    assert found >= 27
+    assert false <= 1
+
+
 def test_a_second_line_among_few_rows_is_set_aside_where_least_squares_has_left_the_start():
     ours, plain, shares = [], [], []
     for seed in range(60):

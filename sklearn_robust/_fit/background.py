@@ -4,7 +4,8 @@ The plain likelihood prefers a line that outliers of high leverage rule, even fr
 problem. The mixture's optimum near the start is not, but it would find a few outliers in most clean data as well. So
 two doors lead to it, both judged against the robust scale s of the best start:
 
-1. at the residuals of the start, a background gains more in J than chance would;
+1. at the residuals of the start, a background gains more in J than chance would, or nearly so if the rows that are
+   far in y are so in X as well, of which noise knows nothing;
 2. the plain fit has left the start for one of clearly larger robust scale.
 
 Behind the second the mixture may have no optimum near the start, where few rows are contaminated by rows close to
@@ -42,6 +43,11 @@ _LOCAL_GAIN = 2.0
 _FEW_ROWS, _FEW_ROWS_A_COEFFICIENT, _FEW_ROWS_FLEXIBLE = 12, 3.0, 1.2
 # Rows this far out may gain by a background, and hardly one gains more beside the heaviest tails of the plain law.
 _FAR_ENOUGH, _GAIN_A_ROW = 3.5, 3.0
+# Rows whose weight falls below this share are three robust deviations from the middle of some column.
+_OUTLYING = (2.0 / 3.0) ** 4
+_UNCERTAIN_SLOPES = 3.5  # variance of the S-estimate's, relative to least squares
+# What the leverage of far rows tells counts from here on, so far.
+_CHANCE_EVIDENCE, _MOST_EVIDENCE = 1.2, 6.0
 # A start has followed outliers if another fit is so much narrower.
 _FAR_WIDER = 2.0
 # A fit is ruled by rows this many scales from the start's, if it brought them this much nearer.
@@ -62,7 +68,7 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
         return plain(), without
     policy = replace(policy, high=min(policy.high, _HIGHEST))
     residuals = objective.rows.residuals(start.theta)
-    likely = None if held is not None else _likely_law(objective, policy, residuals, law, start.scale)
+    likely = None if held is not None else _likely_law(objective, policy, residuals, law, start)
     wider = 1.0  # than the start, in robust scale, the plain fit is
     if held is None and likely is None:
         if (objective.penalised and not objective.flexible) or policy.at_floor(plain()[0].law):
@@ -257,19 +263,43 @@ def _mixtures(objective: Objective, policy: Learned, scale, width, knee=np.inf) 
     return [Law(alpha, c, share, width, knee) for share in shares]
 
 
-def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, scale: float) -> Law | None:
+def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, start: Start) -> Law | None:
     """The law with a background, if it gains more in J than chance at known residuals over the best law without.
 
     The background has tails of its own here: a flat one would gain on every row that heavy-tailed noise throws far out.
     """
-    chance = _chance(objective)
+    chance, scale = _chance(objective), start.scale
     far = np.abs(residuals) > _FAR_ENOUGH * scale
     if (objective.rows.weights[far].sum() if objective.rows.weights.size else far.sum()) * _GAIN_A_ROW < chance:
         return None
+    evidence = _leverage_evidence(residuals / scale, start.few, objective.total)
+    chance -= min(max(evidence - _CHANCE_EVIDENCE, 0.0), _MOST_EVIDENCE)
     goal = policy.settled(objective, residuals, [law])[1] - chance
     laws = _mixtures(objective, policy, scale, _TEST_WIDTH * scale, _TEST_KNEE * scale)
     mixed, value = policy.settled(objective, residuals, laws, goal)
     return mixed if value < goal else None
+
+
+def _leverage_evidence(residuals, few, n: float) -> float:
+    """How unlikely, as minus a log probability, noise that knows nothing of X throws just these rows so far.
+
+    Chernoff's bound on how many rows of ``few`` that are far in y, by residuals (n,) in units of the scale, are so in X
+    by chance. A start of few rows has slopes so uncertain that those far out in X need larger residuals to count.
+    """
+    if few is None:
+        return 0.0
+    weights, nearness = few.weights, few.near / few.weights
+    out = nearness < _OUTLYING
+    uncertain = _UNCERTAIN_SLOPES * 4.0 / np.sqrt(nearness) / n  # nearness is (2 / z)^4 of a row z deviations out
+    far = weights * (np.abs(residuals[few.numbers]) > _FAR_ENOUGH * np.sqrt(1.0 + uncertain))
+    total = float(far.sum())
+    if total == 0.0:
+        return 0.0
+    share, expected = float(far[out].sum()) / total, float(weights[out].sum() / weights.sum())
+    if share <= expected:
+        return 0.0
+    rest = (1.0 - share) * math.log((1.0 - share) / (1.0 - expected)) if share < 1.0 else 0.0
+    return total * (share * math.log(share / expected) + rest)
 
 
 def _local_gain(objective: Objective, policy: Learned, point: Point) -> float:
