@@ -32,6 +32,8 @@ SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
 DUAL_SOLVERS = {"auto": DualLBFGS, "newton": DualNewton, "irls": IRLS, "lbfgs": DualLBFGS}
 _EPS = np.finfo(float).eps
 _PART_TOL, _WALK_TOL = 1e-4, 1e-3
+# A walk of a flexible fit ends where J falls by less: log likelihoods so near are alike, and the way may be long.
+_ROUGH_FALL = 0.1
 # Landmarks with which the fit of an exact kernel begins.
 _LANDMARKS = 200
 # A gradient that is no longer one.
@@ -144,7 +146,8 @@ def _iterate(objective: Objective, policy, solver, theta, law: Law, settings: Se
 
 def _walk(objective: Objective, policy, theta, law: Law, max_iter: int) -> Point:
     """A point near the minimum that small steps lead to."""
-    return _descend(objective, policy, IRLS(), theta, law, max_iter, _WALK_TOL, _silent)[0]
+    enough = _ROUGH_FALL if objective.flexible else 0.0
+    return _descend(objective, policy, IRLS(), theta, law, max_iter, _WALK_TOL, _silent, enough)[0]
 
 
 def _lowered(policy, settings: Settings, objective: Objective, strength: float, point: Point, far: bool):
@@ -263,7 +266,7 @@ def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool):
         weights, residuals = part.point.weights, few.residuals(part.point.theta)
         if not 0.0 < weights.sum() < np.inf:  # it believes no row, or the loss overflows
             weights = np.ones(len(rows))
-        theta = smoothed(objective, residuals, weights)
+        theta = smoothed(objective, residuals, weights, part.point.law.share)
         if not np.isfinite(theta).all():  # the loss overflows: a warning will tell
             theta = np.zeros_like(theta)
         if policy.learns:
@@ -335,8 +338,8 @@ def iterate(
     return point, history, reason
 
 
-def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: int, tol: float, report):
-    """Steps of one solver until one of the reasons to stop."""
+def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: int, tol: float, report, enough=0.0):
+    """Steps of one solver until one of the reasons to stop, or one that lowers J by less than ``enough``."""
     point = objective.at(theta, law, solver.wants)
     history: list[Record] = []
     penalised = policy.learns and objective.penalised
@@ -348,6 +351,8 @@ def _descend(objective: Objective, policy, solver, theta, law: Law, max_iter: in
         if not np.isfinite(ends).all() or (point.law.alpha > 2.0 and _overflows(point)):
             return point, history, StopReason.OVERFLOW
         reason = _stop(history, tol, rounding * (typical + objective.size(point.theta)))
+        if reason is None and len(history) > 1 and abs(history[-2].objective - history[-1].objective) < enough:
+            reason = StopReason.GRADIENT
         if reason is not None:
             return point, history, reason
         if len(history) > max_iter:
