@@ -5,6 +5,7 @@ only for the last digits.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache, partial
 from typing import NamedTuple
@@ -34,8 +35,8 @@ _EPS = np.finfo(float).eps
 _PART_TOL, _WALK_TOL = 1e-4, 1e-3
 # A walk of a flexible fit ends where J falls by less: log likelihoods so near are alike, and the way may be long.
 _ROUGH_FALL = 0.1
-# Landmarks with which the fit of an exact kernel begins.
-_LANDMARKS = 200
+# Landmarks with which the fit of an exact kernel begins, and of how few the threads of a BLAS wait for each other.
+_LANDMARKS, _FEW_LANDMARKS = 200, 500
 # A gradient that is no longer one.
 _SENSELESS = 1e-3
 
@@ -65,7 +66,9 @@ def fit(
     report: Callable,
 ) -> FitResult:
     """Fit rows from a start of its own, or from warm (theta, law)."""
-    result = _fit(rows, policy, settings, warm, report)
+    few = settings.flexible and not isinstance(rows, KernelRows) and rows.frame.n_coefs <= _FEW_LANDMARKS
+    with serial_blas() if few else nullcontext():
+        result = _fit(rows, policy, settings, warm, report)
     if settings.flexible:
         return replace(result, objective=None, inverse=None)  # which are as large as the kernel
     if not settings.inferred or result.objective is None:
@@ -87,19 +90,22 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
     penalised = objective.penalised
 
     # a strength that is chosen is the same with every solver
-    finder = SOLVERS["auto"] if settings.flexible and settings.strength is None else solver
+    chosen = settings.flexible and settings.strength is None
+    finder = SOLVERS["auto"] if chosen else solver
+    # a background's fit from which a strength is chosen again need not have all its digits
+    rough = settings._replace(tol=max(settings.tol, _PART_TOL)) if chosen else settings
 
-    def run(policy, theta, law, solver=finder):
+    def run(policy, theta, law, solver=finder, ends=settings):
         # with a background the way there was a walk from below alpha = 2
-        return _iterate(objective, policy, solver, theta, law, settings, law.share > 0.0)
+        return _iterate(objective, policy, solver, theta, law, ends, law.share > 0.0)
 
     def walk(policy, theta, law):
         return _walk(objective, policy, theta, law, settings.max_iter)
 
     if start is not None and policy.learns and policy.contamination != 0.0:
         plain = cache(lambda: run(policy, theta, law))
-        point, history, reason = with_background(objective, policy, start, law, plain, run, walk)
-        if settings.flexible and settings.strength is None and point.law.share > 0.0:
+        point, history, reason = with_background(objective, policy, start, law, plain, partial(run, ends=rough), walk)
+        if chosen and point.law.share > 0.0:
             objective, strength, point = _lowered(policy, settings, objective, strength, point, False)
             point, history, reason = run(policy, point.theta, point.law, solver)
         elif finder is not solver:
