@@ -62,8 +62,8 @@ def iterate(
     return point, history, reason
 
 
-def descend(objective: Objective, policy, solver, point: Point, max_iter: int, tol: float, report):
-    """Steps of one solver from a point until one of the reasons to stop."""
+def descend(objective: Objective, policy, solver, point: Point, max_iter: int, tol: float, report, enough=0.0):
+    """Steps of one solver from a point until one of the reasons to stop, or J falls by less than ``enough``."""
     history: list[Record] = []
     penalised = policy.learns and objective.penalised
     typical, rounding = objective.rows.frame.typical, 8.0 * _EPS * objective.amplification
@@ -74,6 +74,8 @@ def descend(objective: Objective, policy, solver, point: Point, max_iter: int, t
         if not np.isfinite(ends).all() or (point.law.alpha > 2.0 and _overflows(point)):
             return point, history, StopReason.OVERFLOW
         reason = _stop(history, tol, rounding * (typical + objective.size(point.theta)))
+        if reason is None and len(history) > 1 and abs(history[-2].objective - history[-1].objective) < enough:
+            reason = StopReason.GRADIENT
         if reason is not None:
             return point, history, reason
         if len(history) > max_iter:

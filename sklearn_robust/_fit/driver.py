@@ -5,6 +5,7 @@ only for the last digits.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache, partial
 from typing import NamedTuple
@@ -32,8 +33,10 @@ from sklearn_robust._rows.threads import serial_blas
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}
 DUAL_SOLVERS = {"auto": DualLBFGS, "newton": DualNewton, "irls": IRLS, "lbfgs": DualLBFGS}
 _WALK_TOL = 1e-3
-# Landmarks with which the fit of an exact kernel begins.
-_LANDMARKS = 200
+# A walk of a flexible fit ends where J falls by less: log likelihoods so near are alike, and the way may be long.
+_ROUGH_FALL = 0.1
+# Landmarks with which the fit of an exact kernel begins, and of how few the threads of a BLAS wait for each other.
+_LANDMARKS, _FEW_LANDMARKS = 200, 500
 # A gradient that is no longer one.
 _SENSELESS = 1e-3
 
@@ -63,7 +66,9 @@ def fit(
     report: Callable,
 ) -> FitResult:
     """Fit rows from a start of its own, or from warm (theta, law)."""
-    result = _fit(rows, policy, settings, warm, report)
+    few = settings.flexible and not isinstance(rows, KernelRows) and rows.frame.n_coefs <= _FEW_LANDMARKS
+    with serial_blas() if few else nullcontext():
+        result = _fit(rows, policy, settings, warm, report)
     if settings.flexible:
         return replace(result, objective=None, inverse=None)  # which are as large as the kernel
     if not settings.inferred or result.objective is None:
@@ -85,11 +90,14 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
     penalised = objective.penalised
 
     # a strength that is chosen is the same with every solver
-    finder = SOLVERS["auto"] if settings.flexible and settings.strength is None else solver
+    chosen = settings.flexible and settings.strength is None
+    finder = SOLVERS["auto"] if chosen else solver
+    # a background's fit from which a strength is chosen again need not have all its digits
+    rough = settings._replace(tol=max(settings.tol, ROUGH_TOL)) if chosen else settings
 
-    def run(policy, theta, law, solver=finder):
+    def run(policy, theta, law, solver=finder, ends=settings):
         # with a background the way there was a walk from below alpha = 2
-        return _iterate(objective, policy, solver, theta, law, settings, law.share > 0.0)
+        return _iterate(objective, policy, solver, theta, law, ends, law.share > 0.0)
 
     def walk(policy, theta, law):
         return _walk(objective, policy, theta, law, settings.max_iter)
@@ -97,8 +105,9 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
     ended = policy
     if start is not None and policy.learns and policy.contamination != 0.0:
         plain = cache(lambda: run(policy, theta, law))
-        (point, history, reason), ended = with_background(objective, policy, start, law, plain, run, walk)
-        if settings.flexible and settings.strength is None and point.law.share > 0.0:
+        found = with_background(objective, policy, start, law, plain, partial(run, ends=rough), walk)
+        (point, history, reason), ended = found
+        if chosen and point.law.share > 0.0:
             objective, strength, point = _lowered(policy, settings, objective, strength, point, False)
             point, history, reason = run(policy, point.theta, point.law, solver)
         elif finder is not solver:
@@ -145,8 +154,9 @@ def _iterate(objective: Objective, policy, solver, theta, law: Law, settings: Se
 
 def _walk(objective: Objective, policy, theta, law: Law, max_iter: int) -> Point:
     """A point near the minimum that small steps lead to."""
+    enough = _ROUGH_FALL if objective.flexible else 0.0
     start = objective.at(theta, law, IRLS.wants)
-    return descend(objective, policy, IRLS(), start, max_iter, _WALK_TOL, silent)[0]
+    return descend(objective, policy, IRLS(), start, max_iter, _WALK_TOL, silent, enough)[0]
 
 
 def _lowered(policy, settings: Settings, objective: Objective, strength: float, point: Point, far: bool):
@@ -265,7 +275,7 @@ def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool):
         weights, residuals = part.point.weights, few.residuals(part.point.theta)
         if not 0.0 < weights.sum() < np.inf:  # it believes no row, or the loss overflows
             weights = np.ones(len(rows))
-        theta = smoothed(objective, residuals, weights)
+        theta = smoothed(objective, residuals, weights, part.point.law.share)
         if not np.isfinite(theta).all():  # the loss overflows: a warning will tell
             theta = np.zeros_like(theta)
         if policy.learns:

@@ -27,10 +27,11 @@ from sklearn_robust._rows.sums import Sums
 
 _MAX_HALVINGS = 10
 # The loss of rows that bends less, or to the other side, may bend more on the way: steps are scaled as if it bent so.
-_LEAST_BEND = 0.1
-# Steps that are taken at least before they are scaled anew, and by how much curvatures then differ on average; by less
-# where steps are many.
-_FEW_STEPS, _BENT = 4, 0.05
+_LEAST_BEND = 0.01
+# Steps are scaled anew, which costs as much as some twenty of them, where curvatures differ so much on average: once
+# rows are near where they end up, in units of c, or after many steps; never for the last digits.
+_FEW_STEPS, _MANY_STEPS, _BENT = 2, 12, 0.05
+_NEAR, _LAST_DIGITS = 0.3, 1e-4
 _EVEN, _WELL_CONDITIONED = 1e-3, 1e-7
 _NEGATIVE = 1e-6
 _EPS = np.finfo(float).eps
@@ -175,18 +176,19 @@ class DualLBFGS(LBFGS):
 
     def __init__(self):
         super().__init__()
-        self._since, self._known = 0, None
+        self._since = 0
 
     def step(self, objective: DualObjective, policy, point: Point) -> Point:  # type: ignore[override]
         """The next coefficients, then the next law."""
-        if self._since >= _FEW_STEPS:
-            bends = row_terms(objective.rows.residuals(point.theta), point.law.of_rows(), mixture.CURVATURE)
-            bends = np.maximum(np.where(np.isfinite(bends), bends, 1.0), _LEAST_BEND)
-            change = float(np.abs(bends - (1.0 if self._known is None else self._known)).mean())
-            if change > _BENT * (_FEW_STEPS / self._since) ** 2:
-                objective.inverse.renew(objective.rows, objective.strength, objective.rows.precisions * bends)
+        rest = objective.coef_gradient(point) if self._since >= _FEW_STEPS else np.inf
+        if (rest < _NEAR or self._since >= _MANY_STEPS) and rest > _LAST_DIGITS:
+            rows, inverse = objective.rows, objective.inverse
+            bends = row_terms(rows.residuals(point.theta), point.law.of_rows(), mixture.CURVATURE)
+            omega = rows.precisions * np.maximum(np.where(np.isfinite(bends), bends, 1.0), _LEAST_BEND)
+            if float(np.abs(omega - inverse.root**2).sum()) > _BENT * float(rows.precisions.sum()):
+                inverse.renew(rows, objective.strength, omega)
                 self._pairs.clear()
-                self._since, self._known = 0, bends
+                self._since = 0
         self._since += 1
         return super().step(objective, policy, point)
 
@@ -226,14 +228,18 @@ def dual_objective(rows: KernelRows, strength: float, learns: bool) -> DualObjec
     )
 
 
-def smoothed(objective: DualObjective, residuals, weights) -> np.ndarray:
+def smoothed(objective: DualObjective, residuals, weights, share: float) -> np.ndarray:
     """Coefficients (1 + 2 n,) from a fit like it, with residuals and weights (n,) of the loss: ridge of pseudo-values.
 
-    A pseudo-value is the fit plus the weighted residual (P. J. Huber, Robust Statistics, 1981, section 7.8): no
-    outlier, and so the same factor serves as for the steps.
+    A pseudo-value is the fit plus the residual times the weight over the one that ridge gives the row (P. J. Huber,
+    Robust Statistics, 1981, section 7.8). These are the sample weights, so that the same factor serves for the steps;
+    but where a share of the rows is a background's, that fit may be far rougher, and outliers are left out of this one.
     """
     rows, n = objective.rows, len(objective.rows)
-    lost = (1.0 - weights) * residuals * (rows.noise if rows.noise.size else 1.0)
+    believed = np.clip(weights, _LEAST_BEND, 1.0) if share > _BENT else np.ones(n)
+    if share > _BENT:
+        objective.inverse.renew(rows, objective.strength, rows.precisions * believed)
+    lost = (1.0 - weights / believed) * residuals * (rows.noise if rows.noise.size else 1.0)
     gradient = np.zeros(1 + 2 * n)
     gradient[1 : 1 + n] = objective.inverse.root**2 * (rows.working_y - lost)
     gradient[0] = gradient[1:].sum() if rows.frame.fit_intercept else 0.0

@@ -131,6 +131,11 @@ def _triangular(lower, right, transposed: bool = False):
     return solve_triangular(lower, right, trans=int(transposed), lower=True)
 
 
+def product(matrix, vector):
+    """The product (n,) of a symmetric matrix and a vector, both on the device."""
+    return matrix @ vector
+
+
 def cholesky(matrix):
     """The lower Cholesky factor of a symmetric matrix on the device; None where there is none."""
     with _raising():

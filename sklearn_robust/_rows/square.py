@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
+from scipy.linalg.blas import dsymv, dtrsv
+from scipy.linalg.lapack import dpotrf, dtrtri
 
 
 class _Lapack:
@@ -22,6 +23,11 @@ class _Lapack:
     to_host = to_device
 
     @staticmethod
+    def product(matrix, vector):
+        """The product (n,) of a symmetric matrix, of which half is read."""
+        return dsymv(1.0, matrix.T, vector)
+
+    @staticmethod
     def cholesky(matrix):
         """The lower Cholesky factor of a symmetric matrix, which it overwrites; None where there is none."""
         factor, info = dpotrf(matrix.T, lower=1, overwrite_a=1)
@@ -30,7 +36,7 @@ class _Lapack:
     @staticmethod
     def cholesky_solve(factor, right):
         """The solution (n,) of the system of a factored matrix."""
-        return dpotrs(factor, right, lower=1)[0]
+        return dtrsv(factor, dtrsv(factor, right, lower=1), lower=1, trans=1)  # dpotrs is for many at once
 
     @staticmethod
     def inverse_trace(factor) -> float:
@@ -88,7 +94,7 @@ class Square:
         return self.algebra.to_host(self.values[:, self.algebra.to_device(chosen)])
 
     def __matmul__(self, vector: np.ndarray) -> np.ndarray:
-        return self.algebra.to_host(self.values @ self.algebra.to_device(vector))
+        return self.algebra.to_host(self.algebra.product(self.values, self.algebra.to_device(vector)))
 
     def factor(self, root: np.ndarray, strength: float) -> Factor | None:
         """The factor of λ I + D K D, D the diagonal ``root`` (n,); None where it is not positive."""
