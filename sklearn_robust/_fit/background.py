@@ -272,7 +272,7 @@ def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, star
     far = np.abs(residuals) > _FAR_ENOUGH * scale
     if (objective.rows.weights[far].sum() if objective.rows.weights.size else far.sum()) * _GAIN_A_ROW < chance:
         return None
-    evidence = _leverage_evidence(residuals / scale, start.few, objective.total)
+    evidence = _leverage_evidence(residuals, start, objective.total)
     chance -= min(max(evidence - _CHANCE_EVIDENCE, 0.0), _MOST_EVIDENCE)
     goal = policy.settled(objective, residuals, [law])[1] - chance
     laws = _mixtures(objective, policy, scale, _TEST_WIDTH * scale, _TEST_KNEE * scale)
@@ -280,18 +280,20 @@ def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, star
     return mixed if value < goal else None
 
 
-def _leverage_evidence(residuals, few, n: float) -> float:
+def _leverage_evidence(residuals, start: Start, n: float) -> float:
     """How unlikely, as minus a log probability, noise that knows nothing of X throws just these rows so far.
 
-    Chernoff's bound on how many rows of ``few`` that are far in y, by residuals (n,) in units of the scale, are so in X
-    by chance. A start of few rows has slopes so uncertain that those far out in X need larger residuals to count.
+    Chernoff's bound on how many rows of the start's that are far in y, by residuals (n,), are so in X by chance. A
+    start of few rows has slopes so uncertain that those far out in X need larger residuals to count.
     """
+    few = start.few
     if few is None:
         return 0.0
     weights, nearness = few.weights, few.near / few.weights
     out = nearness < _OUTLYING
     uncertain = _UNCERTAIN_SLOPES * 4.0 / np.sqrt(nearness) / n  # nearness is (2 / z)^4 of a row z deviations out
-    far = weights * (np.abs(residuals[few.numbers]) > _FAR_ENOUGH * np.sqrt(1.0 + uncertain))
+    reach = _FAR_ENOUGH * start.scale * np.sqrt(1.0 + uncertain)
+    far = weights * (np.abs(np.asarray(residuals)[few.numbers]) > reach)
     total = float(far.sum())
     if total == 0.0:
         return 0.0

@@ -33,25 +33,26 @@ def iterate(
     something already. Returns the last point, the history and the stop reason; report(k, record, S - d) is called for
     each record.
     """
-    solver = first or solver_class()
-    start = objective.at(theta, law, solver.wants)
-    # with a background J may be lower just below alpha = 2: worth a look before the last digits there
-    looks = law.alpha == 2.0 and law.share > 0.0 and not from_below and tol < ROUGH_TOL
-    point, history, reason = descend(objective, policy, solver, start, max_iter, ROUGH_TOL if looks else tol, report)
+
+    def run(solver, theta, law, most, tol, report):  # the first point is kept nowhere: it has a number for each row
+        return descend(objective, policy, solver, objective.at(theta, law, solver.wants), most, tol, report)
 
     def goes_on(further: list[Record]) -> None:
         for record in further:
             report(len(history), record, objective.dof)
             history.append(record)
 
+    solver = first or solver_class()
+    # with a background J may be lower just below alpha = 2: worth a look before the last digits there
+    looks = law.alpha == 2.0 and law.share > 0.0 and not from_below and tol < ROUGH_TOL
+    point, history, reason = run(solver, theta, law, max_iter, ROUGH_TOL if looks else tol, report)
     left = max_iter - len(history)  # iterations, of which the second start is one
     from_below = from_below or any(record.law.alpha < 2.0 for record in history)
     other = policy.other_basin(objective, point, from_below) if reason.converged and left > 0 else None
     if other is not None:
         near = isinstance(solver, Newton) and other.share > 0.0
         solver_there = Newton(solver.curvatures) if near else solver_class()
-        start = objective.at(point.theta, other, solver_there.wants)
-        there, further, reason_there = descend(objective, policy, solver_there, start, left, tol, silent)
+        there, further, reason_there = run(solver_there, point.theta, other, left, tol, silent)
         value = history[-1].objective
         if further[-1].objective < value - 1e-12 * abs(value):
             goes_on([record for record in further if record.objective < value])

@@ -155,8 +155,10 @@ def _iterate(objective: Objective, policy, solver, theta, law: Law, settings: Se
 def _walk(objective: Objective, policy, theta, law: Law, max_iter: int) -> Point:
     """A point near the minimum that small steps lead to."""
     enough = _ROUGH_FALL if objective.flexible else 0.0
-    start = objective.at(theta, law, IRLS.wants)
-    return descend(objective, policy, IRLS(), start, max_iter, _WALK_TOL, silent, enough)[0]
+    walker = IRLS()
+    return descend(
+        objective, policy, walker, objective.at(theta, law, walker.wants), max_iter, _WALK_TOL, silent, enough
+    )[0]
 
 
 def _lowered(policy, settings: Settings, objective: Objective, strength: float, point: Point, far: bool):
