@@ -138,10 +138,11 @@ def sweep_kernel(want: int, blocks: int, far: bool):
     parts, size, stride = _parts(want, blocks), team(want, blocks), SIDE * blocks + 1
     buffer, several, ahead = size * stride, len(parts) > 1, _buffers(want, blocks) > 1
     lines_at = _buffers(want, blocks) * buffer
-    first_products, other_products = (
+    of_parts = [
         ptx.products(intrinsic, cuda.jit(device=True), tiles, blocks, stride, (lines_at, _LINES_STRIDE, SIDE + _G))
-        for tiles in (parts[0], parts[-1])
-    )
+        for tiles in parts
+    ]
+    first_products, other_products = of_parts[0], of_parts[-1]
     n_first, n_other = len(parts[0]), len(parts[-1])
     nothing = (0.0,) * (2 * max(n_first, n_other, 1))
 
