@@ -43,8 +43,8 @@ _LOCAL_GAIN = 2.0
 _FEW_ROWS, _FEW_ROWS_A_COEFFICIENT, _FEW_ROWS_FLEXIBLE = 12, 3.0, 1.2
 # Rows this far out may gain by a background, and hardly one gains more beside the heaviest tails of the plain law.
 _FAR_ENOUGH, _GAIN_A_ROW = 3.5, 3.0
-# Rows whose weight falls below this share are three robust deviations from the middle of some column.
-_OUTLYING = (2.0 / 3.0) ** 4
+# Rows so many robust deviations from the middle of some column are far in X.
+_FAR_IN_X = 3.0
 _UNCERTAIN_SLOPES = 3.5  # variance of the S-estimate's, relative to least squares
 # What the leverage of far rows tells counts from here on, so far.
 _CHANCE_EVIDENCE, _MOST_EVIDENCE = 1.2, 6.0
@@ -289,10 +289,9 @@ def _leverage_evidence(residuals, start: Start, n: float) -> float:
     few = start.few
     if few is None:
         return 0.0
-    weights, nearness = few.weights, few.near / few.weights
-    out = nearness < _OUTLYING
-    uncertain = _UNCERTAIN_SLOPES * 4.0 / np.sqrt(nearness) / n  # nearness is (2 / z)^4 of a row z deviations out
-    reach = _FAR_ENOUGH * start.scale * np.sqrt(1.0 + uncertain)
+    weights, distances = few.weights, few.distances
+    out = distances > _FAR_IN_X
+    reach = _FAR_ENOUGH * start.scale * np.sqrt(1.0 + _UNCERTAIN_SLOPES * distances**2 / n)
     far = weights * (np.abs(np.asarray(residuals)[few.numbers]) > reach)
     total = float(far.sum())
     if total == 0.0:

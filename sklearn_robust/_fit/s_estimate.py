@@ -123,6 +123,11 @@ class Some:
         return replace(self, near=self.weights * (_NEAR / np.maximum(far, _NEAR)) ** 4)
 
     @property
+    def distances(self) -> np.ndarray:
+        """How many robust standard deviations each row (m,) is out in the column where it is farthest, two at least."""
+        return _NEAR * (self.weights / self.near) ** 0.25
+
+    @property
     def share(self) -> float:
         """How much of the weight is near."""
         return self.near.sum() / self.weights.sum()
