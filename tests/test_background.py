@@ -126,6 +126,19 @@ def test_gross_outliers_are_found_among_many_rows(kind):
     assert likely[~bad].mean() < 0.01
 
 
+@each_kind
+def test_gross_outliers_are_found_among_a_hundred_rows(kind):
+    found = missed = false = 0
+    for seed in range(30):
+        X, y, bad = gross_data(kind, 100, seed)
+        likely = AdaptiveRobustRegressor().fit(X, y).outlier_proba(X, y) > 0.5
+        found += likely[bad].sum()
+        missed += (~likely[bad]).sum()
+        false += likely[~bad].sum()
+    assert found >= 0.95 * (found + missed)
+    assert false <= 0.01 * 30 * 90
+
+
 def test_outliers_that_are_far_in_x_as_well_are_told_from_heavy_tails_among_few_rows():
     found = false = 0
     for seed in range(30):

@@ -5,7 +5,7 @@ problem. The mixture's optimum near the start is not, but it would find a few ou
 two doors lead to it, both judged against the robust scale s of the best start:
 
 1. at the residuals of the start, a background gains more in J than chance would, or nearly so if the rows that are
-   far in y are so in X as well, of which noise knows nothing;
+   far in y are so in X as well, of which noise knows nothing, or if there is a gap before them that no tail leaves;
 2. the plain fit has left the start for one of clearly larger robust scale.
 
 Behind the second the mixture may have no optimum near the start, where few rows are contaminated by rows close to
@@ -43,6 +43,8 @@ _LOCAL_GAIN = 2.0
 _FEW_ROWS, _FEW_ROWS_A_COEFFICIENT, _FEW_ROWS_FLEXIBLE = 12, 3.0, 1.2
 # Rows this far out may gain by a background, and hardly one gains more beside the heaviest tails of the plain law.
 _FAR_ENOUGH, _GAIN_A_ROW = 3.5, 3.0
+# The index that the heaviest tails have from so many scales on, nearly Cauchy's, and a gap that they hardly ever leave.
+_TAIL, _NO_TAIL, _SURE_GAP = 0.85, 1.5, 4.0
 # Rows so many robust deviations from the middle of some column are far in X.
 _FAR_IN_X = 3.0
 _UNCERTAIN_SLOPES = 3.5  # variance of the S-estimate's, relative to least squares
@@ -272,12 +274,26 @@ def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, star
     far = np.abs(residuals) > _FAR_ENOUGH * scale
     if (objective.rows.weights[far].sum() if objective.rows.weights.size else far.sum()) * _GAIN_A_ROW < chance:
         return None
-    evidence = _leverage_evidence(residuals, start, objective.total)
-    chance -= min(max(evidence - _CHANCE_EVIDENCE, 0.0), _MOST_EVIDENCE)
+    evidence = _leverage_evidence(residuals, start, objective.total) - _CHANCE_EVIDENCE
+    if _gap_evidence(np.abs(np.asarray(residuals)), objective.rows.weights, far, scale) > _SURE_GAP:
+        evidence = _MOST_EVIDENCE
+    chance -= min(max(evidence, 0.0), _MOST_EVIDENCE)
     goal = policy.settled(objective, residuals, [law])[1] - chance
     laws = _mixtures(objective, policy, scale, _TEST_WIDTH * scale, _TEST_KNEE * scale)
     mixed, value = policy.settled(objective, residuals, laws, goal)
     return mixed if value < goal else None
+
+
+def _gap_evidence(sizes, weights, far, scale: float) -> float:
+    """How unlikely, as minus a log probability, tails are to leave the largest gap among residuals of these sizes (n,).
+
+    Of a tail that falls off as x^-a, k times the logarithm of the ratio of the k-th largest to the next is exponential
+    of rate a (A. Rényi, Acta Mathematica Hungarica 4, 1953), and no law here has a smaller one than Cauchy's.
+    """
+    order = np.flatnonzero(far)[np.argsort(-sizes[far])]
+    sizes = np.append(sizes[order], max(sizes[~far].max(initial=0.0), _NO_TAIL * scale))
+    counts = np.cumsum(weights[order]) if weights.size else np.arange(1.0, len(sizes))
+    return float((_TAIL * counts * np.log(sizes[:-1] / sizes[1:])).max() - np.log(counts[-1]))
 
 
 def _leverage_evidence(residuals, start: Start, n: float) -> float:
