@@ -301,7 +301,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
                     f"c {c:.4g}, share {share:.4g}, gradient {gradient:.2e}"
                 )
 
-        return fit(rows, self._policy(frame), settings, warm, report)
+        return fit(rows, self._policy(frame, warm is not None), settings, warm, report)
 
     def _solver_for(self, rows: Rows) -> str:
         """The solver, which for a sparse X with many columns is one that needs no matrix of them."""

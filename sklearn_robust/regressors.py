@@ -120,7 +120,7 @@ class GeneralRobustRegressor(BaseRobustRegressor):
     def _learned_shape(self) -> bool:
         return False
 
-    def _policy(self, frame) -> Fixed:
+    def _policy(self, frame, warm: bool = False) -> Fixed:
         alpha = float(self.alpha)
         if _checks.is_auto(self.c):
             return Fixed(alpha, None, efficient_scale(alpha, float(self.efficiency)), self._floor(frame))
@@ -273,9 +273,11 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         low, high = self.alpha_bounds  # at the lower one the tails may be heavier than the law's
         return low < high and low < self.alpha_
 
-    def _policy(self, frame) -> Learned:
+    def _policy(self, frame, warm: bool = False) -> Learned:
         low, high = map(float, self.alpha_bounds)
         share = None if _checks.is_auto(self.contamination) else float(self.contamination)
+        if warm and share is None and self._density_held:
+            share = self.contamination_
         if self.c_min is None:
             return Learned(low, high, self._floor(frame), False, share)
         return Learned(low, high, frame.working_c(self.c_min), True, share)
@@ -320,6 +322,7 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
     def _set_attributes(self, rows, result, form) -> None:
         super()._set_attributes(rows, result, form)
         self.contamination_ = float(result.point.law.share)
+        self._density_held = self.contamination_ > 0.0 and result.policy.contamination is not None
 
     def _warnings(self, result):
         yield from super()._warnings(result)

@@ -6,6 +6,7 @@ import naive_fit
 import numpy as np
 import pytest
 from problems import SOLVERS, gaussian, ignored, of_size, student
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LinearRegression
 
@@ -467,6 +468,18 @@ def test_warm_start_on_the_same_data_stays(kind, solver, contamination):
     assert model.contamination_ == pytest.approx(share, rel=1e-6)
     assert (model.alpha_, model.c_) == (pytest.approx(alpha, abs=1e-6), pytest.approx(c, rel=1e-6))
     np.testing.assert_allclose(model.outlier_proba(X, y), probability, rtol=0, atol=1e-5)
+
+
+def test_warm_start_holds_a_density_that_was_held():
+    rng = np.random.default_rng(29)
+    x, y = rng.normal(size=50), rng.normal(size=50)
+    bad = rng.permutation(50)[:15]
+    y += x
+    y[bad] += 3.0 - 2.0 * x[bad]
+    model = AdaptiveRobustRegressor(warm_start=True, tol=1e-11).fit(x[:, None], y)
+    assert model.contamination_ > 0.0
+    again = clone(model).fit(x[:, None], y).fit(x[:, None], y)
+    assert_same(model, again, x[:, None])
 
 
 @each_kind
