@@ -34,7 +34,7 @@ from sklearn_robust._rows.sums import DIRTY
 _TEST_WIDTH, _TEST_KNEE, _NARROW, _WIDE = 24.0, 6.0, 14.0, 50.0
 _FIRST_SHARES = 0.1, 0.3
 _LIGHT, _HIGHEST = 1.0, 2.0
-_VANISHED = 1e-3
+_VANISHED, _HALF = 1e-3, 0.5
 # The share whose density is held where rows are too few, and outliers too near, to learn it: a row counts as one from
 # some 2.3 or 2.8 deviations on.
 _DENSE_SHARE = 0.3
@@ -95,10 +95,13 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
     point = narrow if vanished or scales[1] > _same_scale(n, q) * scales[0] else wide
     law = point.law
     if policy.contamination != held:
-        law = _of_density(law, float(point.sums.scalars[DIRTY]) / n)
+        share = float(point.sums.scalars[DIRTY]) / n
+        if not _VANISHED < share < _HALF:
+            return plain(), without
+        law = _of_density(law, share)
         if _is_lost(law):
             return plain(), without
-        policy = replace(policy, contamination=law.share)
+        policy = replace(policy, contamination=share)
     found = run(policy, point.theta, law)
     law = found[0].law
     return (plain(), without) if policy.at_floor(law) or _is_lost(law) else (found, policy)
