@@ -352,14 +352,14 @@ def another_optimum(case: Case) -> bool:
     a c far below the residuals makes an optimum of each few rows. Rows exactly on a plane start with a scale that is a
     rounding error, which a penalty then makes the beginning of a long way.
     """
+    if case.has_kernel and case.relation == "repeated" and case.l2_regularization == "auto":
+        return True  # of a row that is there twice the strength that is chosen sees one draw more than of weight 2
     if not case.learns and case.alpha >= 1 and case.c != "auto":  # convex
         return False
     held = case.c_min if case.learns else case.c
     from_rounding = case.target in ("exact", "plane") and case.l2_regularization not in ("auto", 0.0)
     if case.solver == "lbfgs" or held in (1e-6, 1e-3, 0.1) or from_rounding:
         return True
-    if case.has_kernel and case.relation == "repeated" and case.l2_regularization == "auto":
-        return True  # of a row that is there twice the strength that is chosen sees one draw more than of weight 2
     few = (case.has_kernel or case.n <= 4 * (case.p + 1)) and (case.relation == "repeated" or case.weights != "none")
     return case.init != "ols" and (case.relation == "y-tilted" or case.weights == "wide" or few)
 
