@@ -146,7 +146,7 @@ def coef_errors(evidence: Evidence, cov_type: str) -> np.ndarray:
     size = np.abs(to_raw).max(axis=1)
     rows = to_raw / np.where(size > 0.0, size, 1.0)[:, None]
     squares = np.einsum("ij,jk,ik->i", rows, joint_covariance(evidence, cov_type)[:q, :q], rows)
-    return np.where(evidence.sandwich.determined, np.sqrt(np.maximum(squares, 0.0)) * evidence.c * size, np.nan)
+    return np.where(evidence.sandwich.determined, _roots(squares) * evidence.c * size, np.nan)
 
 
 def law_errors(evidence: Evidence, cov_type: str) -> tuple[float, float, float]:
@@ -164,8 +164,12 @@ def fit_errors(evidence: Evidence, X, noise=NONE) -> np.ndarray:
     covariance = joint_covariance(evidence, "model")[: frame.n_coefs, : frame.n_coefs]
     design = frame.design(X, noise)
     squares = np.einsum("ij,ij->i", design @ covariance, design)
-    squares = np.where(np.isnan(squares), np.inf, squares)  # covariances that overflow, of either sign
-    return np.sqrt(np.maximum(squares, 0.0)) * (evidence.c * frame.c_unit)
+    return _roots(squares) * (evidence.c * frame.c_unit)
+
+
+def _roots(squares) -> np.ndarray:
+    """Square roots of variances; inf where covariances overflow, of either sign."""
+    return np.sqrt(np.where(np.isnan(squares), np.inf, np.maximum(squares, 0.0)))
 
 
 def student_quantile(coverage: float, dof: float) -> float:
