@@ -24,7 +24,7 @@ from dataclasses import replace
 import numpy as np
 
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, logit, quartile
-from sklearn_robust._fit.shape_scale import Learned
+from sklearn_robust._fit.shape_scale import LARGEST_SHARE, Learned
 from sklearn_robust._fit.start import Start, is_rounding, sharpened
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import median
@@ -34,7 +34,7 @@ from sklearn_robust._rows.sums import DIRTY
 _TEST_WIDTH, _TEST_KNEE, _NARROW, _WIDE = 24.0, 6.0, 14.0, 50.0
 _FIRST_SHARES = 0.1, 0.3
 _LIGHT, _HIGHEST = 1.0, 2.0
-_VANISHED, _HALF = 1e-3, 0.5
+_VANISHED = 1e-3
 # The share whose density is held where rows are too few, and outliers too near, to learn it: a row counts as one from
 # some 2.3 or 2.8 deviations on.
 _DENSE_SHARE = 0.3
@@ -57,27 +57,27 @@ _FAR, _PLEASED, _MOST_ENTRIES = 6.0, 0.5, 100_000
 
 
 def with_background(objective: Objective, policy: Learned, start: Start, law: Law, plain, run, walk):
-    """The fit (point, history, reason) without a background, or the one with it that the data call for; and the policy.
+    """The fit (point, history, reason) with the background that the data call for, and its policy; None without one.
 
     ``law`` is the plain one nearest to the start's residuals; ``plain()`` is the fit without, made when first asked
     for; ``run(policy, theta, law)`` iterates from there, to the same three; ``walk(policy, theta, law)`` gives a point
     near the minimum that small steps from there lead to.
     """
     n, q = objective.total, objective.n_coefs
-    without, held = policy, policy.contamination
+    held = policy.contamination
     too_few = held is None and has_few_rows(objective)
     if is_rounding(objective, start) or too_few or policy.low > _HIGHEST:
-        return plain(), without
+        return None
     policy = replace(policy, high=min(policy.high, _HIGHEST))
     residuals = objective.rows.residuals(start.theta)
     likely = None if held is not None else _likely_law(objective, policy, residuals, law, start)
     wider = 1.0  # than the start, in robust scale, the plain fit is
     if held is None and likely is None:
         if (objective.penalised and not objective.flexible) or policy.at_floor(plain()[0].law):
-            return plain(), without
+            return None
         wider = _slopes_scale(objective, plain()[0].theta, residuals) / start.scale
         if wider <= _near_scale(n, q):
-            return plain(), without
+            return None
     start = sharpened(objective, start)
     residuals = objective.rows.residuals(start.theta)
     narrow = _narrow(objective, policy, start, residuals, likely, walk)
@@ -87,7 +87,7 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
             policy = replace(policy, contamination=_DENSE_SHARE)
             narrow = _narrow(objective, policy, start, residuals, likely, walk)
     if narrow is None:
-        return plain(), without
+        return None
     law = policy.widened(objective, narrow.law)._replace(width=_WIDE * start.scale)
     wide = walk(policy, narrow.theta, law)
     vanished = policy.contamination is None and wide.law.share < _VANISHED
@@ -96,15 +96,15 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
     law = point.law
     if policy.contamination != held:
         share = float(point.sums.scalars[DIRTY]) / n
-        if not _VANISHED < share < _HALF:
-            return plain(), without
+        if not _VANISHED < share < LARGEST_SHARE:
+            return None
         law = _of_density(law, share)
         if _is_lost(law):
-            return plain(), without
+            return None
         policy = replace(policy, contamination=share)
     found = run(policy, point.theta, law)
     law = found[0].law
-    return (plain(), without) if policy.at_floor(law) or _is_lost(law) else (found, policy)
+    return None if policy.at_floor(law) or _is_lost(law) else (found, policy)
 
 
 def _narrow(objective: Objective, policy: Learned, start: Start, residuals, likely: Law | None, walk) -> Point | None:
@@ -274,11 +274,12 @@ def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, star
     The background has tails of its own here: a flat one would gain on every row that heavy-tailed noise throws far out.
     """
     chance, scale = _chance(objective), start.scale
-    far = np.abs(residuals) > _FAR_ENOUGH * scale
-    if (objective.rows.weights[far].sum() if objective.rows.weights.size else far.sum()) * _GAIN_A_ROW < chance:
+    sizes, weights = np.abs(np.asarray(residuals)), objective.rows.all_weights
+    far = sizes > _FAR_ENOUGH * scale
+    if weights[far].sum() * _GAIN_A_ROW < chance:
         return None
-    evidence = _leverage_evidence(residuals, start, objective.total) - _CHANCE_EVIDENCE
-    if _gap_evidence(np.abs(np.asarray(residuals)), objective.rows.weights, far, scale) > _SURE_GAP:
+    evidence = _leverage_evidence(sizes, start, objective.total) - _CHANCE_EVIDENCE
+    if _gap_evidence(sizes, weights, far, scale) > _SURE_GAP:
         evidence = _MOST_EVIDENCE
     chance -= min(max(evidence, 0.0), _MOST_EVIDENCE)
     goal = policy.settled(objective, residuals, [law])[1] - chance
@@ -295,15 +296,15 @@ def _gap_evidence(sizes, weights, far, scale: float) -> float:
     """
     order = np.flatnonzero(far)[np.argsort(-sizes[far])]
     sizes = np.append(sizes[order], max(sizes[~far].max(initial=0.0), _NO_TAIL * scale))
-    counts = np.cumsum(weights[order]) if weights.size else np.arange(1.0, len(sizes))
+    counts = np.cumsum(weights[order])
     return float((_TAIL * counts * np.log(sizes[:-1] / sizes[1:])).max() - np.log(counts[-1]))
 
 
-def _leverage_evidence(residuals, start: Start, n: float) -> float:
+def _leverage_evidence(sizes, start: Start, n: float) -> float:
     """How unlikely, as minus a log probability, noise that knows nothing of X throws just these rows so far.
 
-    Chernoff's bound on how many rows of the start's that are far in y, by residuals (n,), are so in X by chance. A
-    start of few rows has slopes so uncertain that those far out in X need larger residuals to count.
+    Chernoff's bound on how many of the start's rows that are far in y, by the sizes of residuals (n,), are so in X by
+    chance. A start of few rows has slopes so uncertain that those far out in X need larger residuals to count.
     """
     few = start.few
     if few is None:
@@ -311,7 +312,7 @@ def _leverage_evidence(residuals, start: Start, n: float) -> float:
     weights, distances = few.weights, few.distances
     out = distances > _FAR_IN_X
     reach = _FAR_ENOUGH * start.scale * np.sqrt(1.0 + _UNCERTAIN_SLOPES * distances**2 / n)
-    far = weights * (np.abs(np.asarray(residuals)[few.numbers]) > reach)
+    far = weights * (sizes[few.numbers] > reach)
     total = float(far.sum())
     if total == 0.0:
         return 0.0

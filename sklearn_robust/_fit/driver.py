@@ -106,7 +106,7 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
     if start is not None and policy.learns and policy.contamination != 0.0:
         plain = cache(lambda: run(policy, theta, law))
         found = with_background(objective, policy, start, law, plain, partial(run, ends=rough), walk)
-        (point, history, reason), ended = found
+        (point, history, reason), ended = found or (plain(), policy)
         if chosen and point.law.share > 0.0:
             objective, strength, point = _lowered(policy, settings, objective, strength, point, False)
             point, history, reason = run(policy, point.theta, point.law, solver)

@@ -236,8 +236,9 @@ def smoothed(objective: DualObjective, residuals, weights, share: float) -> np.n
     but where a share of the rows is a background's, that fit may be far rougher, and outliers are left out of this one.
     """
     rows, n = objective.rows, len(objective.rows)
-    believed = np.clip(weights, _LEAST_BEND, 1.0) if share > _BENT else np.ones(n)
+    believed = np.ones(n)
     if share > _BENT:
+        believed = np.clip(weights, _LEAST_BEND, 1.0)
         objective.inverse.renew(rows, objective.strength, rows.precisions * believed)
     lost = (1.0 - weights / believed) * residuals * (rows.noise if rows.noise.size else 1.0)
     gradient = np.zeros(1 + 2 * n)

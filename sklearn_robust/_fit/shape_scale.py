@@ -52,7 +52,7 @@ _GENEROUS = 1.5
 _TOO_WIDE = 2.0
 _MAX_HALVINGS = 30
 # Between these the share of a background is learned.
-_LEAST_SHARE, _LARGEST_SHARE = 1e-4, 0.5
+_LEAST_SHARE, LARGEST_SHARE = 1e-4, 0.5
 _SHARE_REACH = 2.0
 _SETTLED, _OUTLOOK = 1e-3, 4.0
 _NORMAL_MEAN_Z_LOG_Z = 2.0 - np.euler_gamma - np.log(2.0)
@@ -263,7 +263,7 @@ class Learned:
         """The law after a step in (kappa, alpha, logit share), inside the bounds."""
         if 2 in free:
             share = 1.0 / (1.0 + np.exp(-logit(law.share) - float(step[2])))
-            law = law._replace(share=float(min(max(share, _LEAST_SHARE), _LARGEST_SHARE)))
+            law = law._replace(share=float(min(max(share, _LEAST_SHARE), LARGEST_SHARE)))
         alpha = min(max(law.alpha + float(step[1]), self.low), self.high)
         if alpha == 2.0 != law.alpha:  # a point apart: no derivative leads away from it
             alpha = law.alpha + 0.75 * (2.0 - law.alpha)
@@ -326,7 +326,7 @@ class Learned:
         share = objective.total * law.share - float(scalars[DIRTY])
         share_held = law.share == 0.0 or self.contamination is not None
         share_held = share_held or (law.share <= _LEAST_SHARE and share >= 0.0)
-        share_held = share_held or (law.share >= _LARGEST_SHARE and share <= 0.0)
+        share_held = share_held or (law.share >= LARGEST_SHARE and share <= 0.0)
         return (scale, shape, share), (scale_held, apart or at_bound, share_held)
 
     def _profile(self, objective: Objective, residuals, laws: list[Law]) -> tuple[list[Law], np.ndarray]:

@@ -143,7 +143,7 @@ class Rows:
         width = 0 if want == cpu.RESIDUALS else theta.size + N_CROSS if want == cpu.MEAT else theta.size
         side = 0 if want <= cpu.SCORE else width
         shapes = (len(laws), N_SCALARS), (1 + N_CROSS, width), (side, side)
-        units, buffers_for = self._units, theta.size
+        units = self._units
         several = self.n_chunks > 1
         parts = [np.zeros((self.n_chunks, *shape) if several else shape) for shape in shapes]
         packed = self._packed if theta.size else _NOT_PACKED
@@ -156,7 +156,7 @@ class Rows:
                 first, last = 0, last - first
             sums = [part[chunk] for part in parts] if several else parts
             seen = X, packed, y, weights, noise, *units, theta
-            buffers = cpu.scratch(buffers_for)
+            buffers = cpu.scratch(theta.size)
             if cpu.sweep(*seen, law_rows, want, learn_shape, first, last, _NOT_GIVEN, kept, result, *sums, *buffers):
                 return
             residuals = np.empty((1, last))
