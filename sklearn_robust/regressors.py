@@ -322,7 +322,8 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
     def _set_attributes(self, rows, result, form) -> None:
         super()._set_attributes(rows, result, form)
         self.contamination_ = float(result.point.law.share)
-        self._density_held = self.contamination_ > 0.0 and result.policy.contamination is not None
+        held = result.policy.contamination is not None
+        self._density_held = held and _checks.is_auto(self.contamination) and self.contamination_ > 0.0
 
     def _warnings(self, result):
         yield from super()._warnings(result)

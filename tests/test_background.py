@@ -482,6 +482,13 @@ def test_warm_start_holds_a_density_that_was_held():
     assert_same(model, again, x[:, None])
 
 
+def test_warm_start_learns_a_share_that_was_given_before():
+    X, y, _ = gross_data("vertical", 200)
+    model = AdaptiveRobustRegressor(contamination=0.3, warm_start=True).fit(X, y)
+    assert model.contamination_ == 0.3
+    assert model.set_params(contamination="auto").fit(X, y).contamination_ == pytest.approx(0.1, abs=0.02)
+
+
 @each_kind
 def test_warm_start_goes_on_where_a_fit_was_cut_short(kind):
     X, y, _ = gross_data(kind)
