@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklearn_robust._fit import s_estimate
+from sklearn_robust._fit.drawn import Some
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective
 from sklearn_robust._fit.ridge import Inverse, solver_of
@@ -29,7 +30,7 @@ class Start:
 
     theta: np.ndarray
     scale: float
-    few: s_estimate.Some | None = None
+    few: Some | None = None
 
 
 def ols(objective: Objective) -> Start:
