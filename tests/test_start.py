@@ -64,6 +64,22 @@ def test_high_breakdown_start_of_a_redescending_loss_forgets_outliers_altogether
     assert model.weights_[:40].max() < 1e-8
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["in a column", "between the columns"])
+def test_a_fifth_of_the_rows_in_a_cluster_that_a_line_passes_through(turned):
+    """Clean rows are as far out in some of 20 columns, so the line through the cluster has the smaller scale."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X, noise = rng.normal(size=(500, 20)), rng.normal(size=500)
+        X[:100] *= 0.1
+        X[:100, 0] += 4.0
+        y = X.sum(axis=1) + noise
+        y[:100] -= 2.0 * X[:100, 0] + 0.9 * noise[:100]
+        turn = np.linalg.qr(rng.normal(size=(20, 20)))[0] if turned else np.eye(20)
+        model = AdaptiveRobustRegressor().fit(X @ turn, y)
+        assert np.abs(turn @ model.coef_ - 1.0).max() < 0.3  # 2 on the line through the cluster
+        assert (model.outlier_proba(X @ turn, y)[:100] > 0.5).all()
+
+
 @both
 @each_init
 def test_random_state(estimator, init):

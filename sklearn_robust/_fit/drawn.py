@@ -95,7 +95,8 @@ class Tried:
     """Rows that candidates are made of, and what is known of them before y.
 
     Squared distances (m,) from the centre of X, orthonormal functions (r, m) of the columns, how many halves and
-    sensitivity components there will be, and small subsets.
+    sensitivity components there will be, the halves (2, m) on either side where X is least like one cloud, and small
+    subsets.
     """
 
     some: Some
@@ -103,6 +104,7 @@ class Tried:
     basis: np.ndarray
     n_halves: int
     n_components: int
+    ends: np.ndarray
     subsets: Eliminated
 
     @classmethod
@@ -127,7 +129,21 @@ class Tried:
             values, vectors = np.linalg.eigh((columns * weights) @ columns.T)
             kept = values > len(values) * _EPS * values[-1]
             basis = (vectors[:, kept] / np.sqrt(values[kept])).T @ columns
-        return cls(some, distances, basis, n_halves, n_components, Eliminated.of(columns, draws))
+        ends = _ends(basis, weights)
+        return cls(some, distances, basis, n_halves, n_components, ends, Eliminated.of(columns, draws))
+
+
+def _ends(basis, weights) -> np.ndarray:
+    """The halves (2, m) on either side of the middle along one of orthonormal functions (r, m), that of least kurtosis.
+
+    A cluster stands at one of its ends. J.-F. Cardoso, Proc. IEEE ICASSP, 1989 (fourth-order blind identification).
+    """
+    if not len(basis):
+        return np.empty((0, len(weights)))
+    _, turn = np.linalg.eigh((basis * (weights * (basis**2).sum(axis=0))) @ basis.T)
+    along = turn[:, :1].T @ basis
+    middle = medians(along, weights)[:, None]
+    return np.vstack((along <= middle, along >= middle)).astype(float)
 
 
 class Drawn(NamedTuple):

@@ -1,15 +1,20 @@
 """The S-estimate: coefficients of the smallest M-scale of the residuals, which half of the rows cannot move.
 
 It is the best of several kinds of candidates, each of which finds what others miss: fits of small random subsets, of
-the nearest half of the rows, of halves without the ends of the sensitivity components, and least squares.
+the nearest half of the rows, of halves without the ends of the sensitivity components, of halves on either side where X
+is least like one cloud, and least squares.
+
+The smallest scale alone is a poor judge: a line through a cluster of a fifth of the rows can have it. So two lines are
+told apart by the rows that are not far out in the direction in which the two differ, where such a cluster is. In single
+columns it need not be, nor can it be told there from clean rows, which are far out in some column where these are many.
 """
 
-from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from sklearn_robust._fit.drawn import MOST_HALF_WORK, Drawn, Some, Tried, distances_of, medians
-from sklearn_robust._fit.objective import Objective
+from sklearn_robust._fit.drawn import MOST_HALF_WORK, Drawn, Some, Tried, deviations_of, distances_of, medians
+from sklearn_robust._fit.objective import NORMAL_QUARTILE, Objective
 from sklearn_robust._loss.bisquare import WIDE_TUNING
 from sklearn_robust._rows.scales import m_scale
 from sklearn_robust._rows.subsets import Eliminated, refine_s, screen
@@ -20,6 +25,8 @@ from sklearn_robust._rows.threads import run_all
 N_KEPT, N_KEPT_DEAR, N_STEPS, N_JUDGED, N_REFINED = 12, 4, 2, 16, 3
 # Minima whose scales differ by less, times the square root of the rows, count as equal.
 _NEARLY = 1.06
+# Rows are far out in one direction, that of the difference of two lines, from so many robust standard deviations on.
+_NEAR_ALONG = 1.5
 # What is dear: arithmetic of steps, which only many columns meet.
 _MOST_STEP_WORK, _CHEAP_WORK, _JUDGED_WORK = 2e8, 1e5, 5e6
 _ENDLESS = 5  # steps that are too few to come to a minimum's last digits
@@ -41,8 +48,8 @@ def s_estimate(objective: Objective, plain, seed: int) -> tuple[np.ndarray, floa
     judged = len(few) < len(judges)
     candidates = _screened(tried, targets[2], n_coefs, N_JUDGED if judged else N_REFINED)
     if judged:
-        order = np.argsort(_scales(judges, candidates, targets[0], n_coefs), kind="stable")
-        candidates = candidates[order[:N_REFINED]]
+        scales = _scales(judges, candidates, targets[0], n_coefs)
+        candidates = _first(judges, candidates, scales, targets[0], n_coefs, N_REFINED)
     candidates = np.vstack((candidates, plain))
     max_steps = _max_steps(few, 100)
     ends, scales = refine_s(few.columns, targets[1], few.near, n_coefs * few.share, candidates, max_steps, _ROUGH)
@@ -92,12 +99,48 @@ def _best(some: Some, candidates, y, n_coefs: float) -> np.ndarray:
     scales = _scales(some, candidates, y, n_coefs)
     smallest = scales.min()
     if smallest > 0.0:
-        n = max(float(some.weights.sum()), len(y))  # weights may be frequencies
-        candidates = candidates[scales <= (1.0 + _NEARLY / np.sqrt(n)) * smallest]
-        u = (y - candidates @ some.columns) / (smallest * WIDE_TUNING)
+        alike = np.flatnonzero(scales <= _margin(some, y) * smallest)
+        u = (y - candidates[alike] @ some.columns) / (smallest * WIDE_TUNING)
         fitted = np.maximum(1.0 - u * u, 0.0) ** 3 @ some.near
-        return candidates[np.argmax(fitted)]
+        return candidates[_winner(some, candidates, scales, y, n_coefs, alike[np.argmax(fitted)])]
     return candidates[np.argmin(scales)]
+
+
+def _margin(some: Some, y) -> float:
+    """By how much scales of equal lines differ, as a factor."""
+    return 1.0 + _NEARLY / np.sqrt(max(float(some.weights.sum()), len(y)))  # weights may be frequencies
+
+
+def _first(some: Some, candidates, scales, y, n_coefs: float, most: int) -> np.ndarray:
+    """Of candidates (k, q), at most so many of smallest scale (k,), and the winner among them all."""
+    order = np.argsort(scales, kind="stable")
+    order = order[np.isfinite(scales[order])]
+    candidates, scales = candidates[order], scales[order]
+    if len(order) <= most or scales[0] == 0.0:
+        return candidates[:most]
+    winner = _winner(some, candidates, scales, y, n_coefs, 0)
+    return candidates[[*range(most - 1), max(winner, most - 1)]]
+
+
+def _winner(some: Some, candidates, scales, y, n_coefs: float, number: int) -> int:
+    """The number of the candidate (k, q) that no later one beats, in the order of their scales (k,), after a first.
+
+    One beats another by a clearly smaller scale of the rows that are near in the direction in which the two differ.
+    Those that hardly differ from the first are not asked.
+    """
+    margin, total = _margin(some, y), some.weights.sum()
+    spread = np.sqrt(((candidates - candidates[number]) @ some.columns) ** 2 @ some.weights / total)
+    for k in np.argsort(scales, kind="stable"):
+        if spread[k] <= scales[number]:
+            continue
+        pair = candidates[[number, k]]
+        _, apart = deviations_of((pair[1] - pair[0])[None] @ some.columns, some.weights)
+        size = float(medians(apart, some.weights)[0]) / NORMAL_QUARTILE
+        if size > 0.0:
+            near = some.weights * (_NEAR_ALONG / np.maximum(apart[0] / size, _NEAR_ALONG)) ** 4
+            holds, beats = _scales(replace(some, near=near), pair, y, n_coefs)
+            number = k if margin * beats < holds else number
+    return int(number)
 
 
 def _screened(tried: Tried, y, n_coefs: float, n_best: int) -> np.ndarray:
@@ -111,18 +154,20 @@ def _screened(tried: Tried, y, n_coefs: float, n_best: int) -> np.ndarray:
         n_kept_halves = int(np.clip(_JUDGED_WORK / work, n_kept, N_KEPT))
     n_coefs *= some.share
 
+    none = Eliminated.none(q)
+
     def of_halves() -> tuple[np.ndarray, Eliminated]:
         halves = [_nearest_half(tried, y), *_sensitive_halves(tried, y)]
-        return np.vstack(halves)[: tried.n_halves] * weights, Eliminated.none(q)
+        return np.vstack(halves)[: tried.n_halves] * weights, none
 
-    kinds: list[Callable[[], tuple[np.ndarray, Eliminated]]] = [of_halves]
+    kinds = [(n_kept_halves, of_halves), (len(tried.ends), lambda: (tried.ends * weights, none))]
     if len(tried.subsets.rows):
-        kinds.append(lambda: (np.empty((0, len(y))), tried.subsets))
+        kinds.append((n_kept, lambda: (np.empty((0, len(y))), tried.subsets)))
     screened: list = [None] * len(kinds)
 
     def search(k: int) -> None:
-        halves, subsets = kinds[k]()
-        found = screen(columns, y, near, n_coefs, halves, subsets, n_kept if k else n_kept_halves)
+        kept, made = kinds[k]
+        found = screen(columns, y, near, n_coefs, *made(), kept)
         screened[k] = refine_s(columns, y, near, n_coefs, found, N_STEPS, 0.0, _ROUGH, 0.0)
 
     if work > _CHEAP_WORK:
@@ -131,8 +176,7 @@ def _screened(tried: Tried, y, n_coefs: float, n_best: int) -> np.ndarray:
         for k in range(len(kinds)):
             search(k)
     candidates, scales = (np.concatenate(parts) for parts in zip(*screened, strict=True))
-    order = np.argsort(scales, kind="stable")[:n_best]
-    return candidates[order[np.isfinite(scales[order])]]
+    return _first(some, candidates, scales, y, n_coefs / some.share, n_best)
 
 
 def _nearest_half(tried: Tried, y) -> np.ndarray:
