@@ -83,6 +83,8 @@ def annealed(objective: Objective, start: Start, stages) -> Start:
             if scale == 0.0:
                 return Start(theta, scale)
             theta = solver.coefficients(objective, objective.at(theta, Law(alpha, factor * scale), cpu.GRAM))
+        if not np.isfinite(theta).all():  # the loss overflows: a warning will tell
+            return start
         scale = objective.rows.m_scale(theta, objective.n_coefs)
     return Start(theta, scale)
 
