@@ -80,7 +80,7 @@ def sf(x, alpha, log_z):
 
 @jit_within
 def _centre(x, alpha, log_z):
-    """P(0 < X < x) for a small x >= 0."""
+    """P(0 < X < x) for an x >= 0 that is not far out: to the middle of a tail the density is smooth enough."""
     total = 0.0
     for i in range(len(_NODES)):
         total += _WEIGHTS[i] * math.exp(-rho(_NODES[i] * x, alpha, 1.0) - log_z)
@@ -92,7 +92,7 @@ def _isf_right(q, alpha, log_z):
     """The x >= 0 with P(X > x) = q, for 0 <= q <= 1/2."""
     if q == 0.0:
         return math.inf
-    if q > 0.45:  # the probability between 0 and x is the one that keeps its digits; Newton rises to its root
+    if q > 0.24:  # the probability between 0 and x is sooner found, and keeps its digits; Newton rises to its root
         x = (0.5 - q) * math.exp(log_z)
         for _ in range(30):
             step = (0.5 - q - _centre(x, alpha, log_z)) * math.exp(rho(x, alpha, 1.0) + log_z)
