@@ -128,7 +128,8 @@ def _winner(some: Some, candidates, scales, y, n_coefs: float, number: int) -> i
     One beats another by a clearly smaller scale of the rows that are near in the direction in which the two differ.
     Those that hardly differ from the first are not asked.
     """
-    margin, total = 2.0 * _margin(some, y) - 1.0, some.weights.sum()  # for few rows may be near: all but those of a dummy
+    # few rows may be near: of lines that differ in a dummy's coefficient, those without it
+    margin, total = 2.0 * _margin(some, y) - 1.0, some.weights.sum()
     spread = np.sqrt(((candidates - candidates[number]) @ some.columns) ** 2 @ some.weights / total)
     for k in np.argsort(scales, kind="stable"):
         if spread[k] <= scales[number]:
