@@ -231,11 +231,12 @@ def _same_scale(n: float, q: float) -> float:
 
 
 def _far_scale(n: float, q: float) -> float:
-    """By how much it exceeds the start's in at most one of 60 clean data sets of any law, and of many rows in none.
+    """By how much it exceeds the start's in at most one of 25 clean data sets of any law, and of many rows in none.
 
-    From 200 to 800 data sets each of Gaussian, t3, Laplace and lognormal noise at (n, q) of (30, 3) to (200, 11).
+    From 150 to 400 data sets each of Gaussian, t3, Laplace, lognormal and chi-square noise at (n, q) of (50, 2) to
+    (1500, 4).
     """
-    return 1.09 + 2.5 * q / n + (10.0 / n) ** 2
+    return 1.04 + 2.5 * q / n + (10.0 / n) ** 2
 
 
 def _near_scale(n: float, q: float) -> float:
