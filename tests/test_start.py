@@ -80,6 +80,16 @@ def test_a_fifth_of_the_rows_in_a_cluster_that_a_line_passes_through(turned):
         assert (model.outlier_proba(X @ turn, y)[:100] > 0.5).all()
 
 
+def test_a_line_that_fits_the_rows_without_a_dummy_does_not_win():
+    """Of two lines that differ in a dummy's coefficient the rows without it are near, and cannot tell them apart."""
+    rng = np.random.default_rng([3635749135, 30, 50, 5])
+    X, noise = rng.normal(size=(50, 5)), rng.normal(size=50)
+    X[:, ::2] = rng.uniform(size=(50, 3)) < 0.2
+    noise[rng.permutation(50)[:5]] += 10.0
+    model = AdaptiveRobustRegressor().fit(X, X.sum(axis=1) + noise)
+    assert np.abs(model.coef_ - 1.0).max() < 2.0  # 9 on the other line
+
+
 @both
 @each_init
 def test_random_state(estimator, init):
