@@ -330,7 +330,10 @@ def _leverage_evidence(sizes, start: Start, n: float) -> float:
         return 0.0
     weights, distances = few.weights, few.distances
     out = distances > _FAR_IN_X
-    reach = _FAR_ENOUGH * start.scale * np.sqrt(1.0 + _UNCERTAIN_SLOPES * distances**2 / n)
+    # a row is longer than it is far out in any column: the sum of q squares over the largest, of Gaussian columns
+    q = len(few.columns)
+    spread = _UNCERTAIN_SLOPES * max(1.0, 0.5 * q / math.log(2.0 * q))
+    reach = _FAR_ENOUGH * start.scale * np.sqrt(1.0 + spread * distances**2 / n)
     far = weights * (sizes[few.numbers] > reach)
     total = float(far.sum())
     if total == 0.0:
