@@ -145,7 +145,10 @@ def _winner(some: Some, candidates, scales, y, n_coefs: float, number: int) -> i
 
 
 def _screened(tried: Tried, y, n_coefs: float, n_best: int) -> np.ndarray:
-    """The best few candidates (k, q): fits of halves of the rows, which resist clusters, and of small subsets."""
+    """The best few candidates (k, q): fits of halves of the rows, which resist clusters, and of small subsets.
+
+    The halves that X alone tells are no rivals of the others, all of which may follow one cluster.
+    """
     some = tried.some
     columns, weights, near = some.columns, some.weights, some.near
     q, work = len(columns), len(y) * len(columns) ** 2
@@ -154,14 +157,15 @@ def _screened(tried: Tried, y, n_coefs: float, n_best: int) -> np.ndarray:
     if n_best > N_REFINED:  # which will be judged: worth their steps
         n_kept_halves = int(np.clip(_JUDGED_WORK / work, n_kept, N_KEPT))
     n_coefs *= some.share
-
     none = Eliminated.none(q)
 
     def of_halves() -> tuple[np.ndarray, Eliminated]:
         halves = [_nearest_half(tried, y), *_sensitive_halves(tried, y)]
         return np.vstack(halves)[: tried.n_halves] * weights, none
 
-    kinds = [(n_kept_halves, of_halves), (len(tried.ends), lambda: (tried.ends * weights, none))]
+    kinds = [(n_kept_halves, of_halves)]
+    if len(tried.ends):
+        kinds.append((len(tried.ends), lambda: (tried.ends * weights, none)))
     if len(tried.subsets.rows):
         kinds.append((n_kept, lambda: (np.empty((0, len(y))), tried.subsets)))
     screened: list = [None] * len(kinds)
