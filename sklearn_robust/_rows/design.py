@@ -11,7 +11,7 @@ A full column far from zero would lose its digits so: it is centred in a copy of
 Where there are more columns than ``MOST_COLUMNS`` the gram is no matrix but an operator, made of the other two.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -66,9 +66,20 @@ class SparseDesign:
 
     def gram(self, g) -> "np.ndarray | Gram":
         """The rows' outer products, each times its g (n,): a matrix (q, q) or, where that is too large, an operator."""
-        frame = self.frame
         if not self.has_matrix:
             return Gram(self, g)
+        gram = self._matrix(g)
+        return gram if np.isfinite(gram).all() else self._scaled()._matrix(g)
+
+    def _scaled(self) -> "SparseDesign":
+        """The same with columns in units of their scales: products of their entries overflow later, and take a copy."""
+        frame, scale = self.frame, self.frame.scale
+        X = sparse.csr_array((self.X.data / scale[self.X.indices], self.X.indices, self.X.indptr), self.X.shape)
+        unit = replace(frame, center=frame.center / scale, scale=np.where(np.isfinite(scale), 1.0, np.inf))
+        return SparseDesign(X, unit, self.center / scale)
+
+    def _matrix(self, g) -> np.ndarray:
+        frame = self.frame
         first = int(frame.fit_intercept)
         gram = np.zeros((frame.n_coefs, frame.n_coefs))
         gram[:first] = border = self.adjoint(g)
