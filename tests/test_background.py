@@ -46,6 +46,12 @@ def gross_data(kind, n=200, seed=0, share=0.1):
     return X, y, bad
 
 
+def told_apart(model, X, y, bad):
+    """How many outliers are found and missed, and how many clean rows are taken for some."""
+    likely = model.outlier_proba(X, y) > 0.5
+    return np.array([likely[bad].sum(), (~likely[bad]).sum(), likely[~bad].sum()])
+
+
 def naive_probability(model, r):
     """The posterior of the background at residuals in units of c."""
     share, width = naive_fit.background(model)
@@ -100,7 +106,7 @@ def test_clean_data_of_many_columns_hardly_ever_have_a_background(noise):
 @each_kind
 @pytest.mark.parametrize("n", [150, 200, 1000])
 def test_gross_outliers_are_found(kind, n):
-    found = missed = false = 0
+    told = 0
     for seed in range(8):
         X, y, bad = gross_data(kind, n, seed)
         model = AdaptiveRobustRegressor().fit(X, y)
@@ -109,10 +115,8 @@ def test_gross_outliers_are_found(kind, n):
         error = np.append(model.coef_ - COEF, model.intercept_ - INTERCEPT)
         assert np.abs(error).max() < 4.5 / np.sqrt(0.9 * n)
         assert model.scale_ == pytest.approx(1.0, abs=4.0 / np.sqrt(2 * 0.9 * n))
-        likely = model.outlier_proba(X, y) > 0.5
-        found += likely[bad].sum()
-        missed += (~likely[bad]).sum()
-        false += likely[~bad].sum()
+        told += told_apart(model, X, y, bad)
+    found, missed, false = told
     assert found >= 0.98 * (found + missed)
     assert false <= 0.01 * 8 * 0.9 * n
 
@@ -140,13 +144,11 @@ def test_gross_outliers_are_found_among_many_rows(kind):
 
 @each_kind
 def test_gross_outliers_are_found_among_a_hundred_rows(kind):
-    found = missed = false = 0
+    told = 0
     for seed in range(30):
         X, y, bad = gross_data(kind, 100, seed)
-        likely = AdaptiveRobustRegressor().fit(X, y).outlier_proba(X, y) > 0.5
-        found += likely[bad].sum()
-        missed += (~likely[bad]).sum()
-        false += likely[~bad].sum()
+        told += told_apart(AdaptiveRobustRegressor().fit(X, y), X, y, bad)
+    found, missed, false = told
     assert found >= 0.95 * (found + missed)
     assert false <= 0.01 * 30 * 90
 

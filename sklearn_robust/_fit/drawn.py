@@ -23,8 +23,8 @@ _MOST_SUBSET_WORK, MOST_HALF_WORK = 4e6, 1e8
 _FEW_COLUMNS, _MORE_HALF_WORK = 12, 3e7
 _SORTED_ROWS, _STRETCH, _FEW_ENTRIES, _MOST_JUDGED = 20_000, 256, 2**16, 100_000  # the last ones in entries of X
 _SPREAD_ROWS = 1024  # tell how far a row is out
-# From so many robust standard deviations on a row counts as far out.
-_NEAR = 2.0
+# From so many robust standard deviations on a row counts as far out: in some column, or along one direction.
+_NEAR, _NEAR_ALONG = 2.0, 1.5
 _EPS = np.finfo(float).eps
 
 
@@ -47,8 +47,8 @@ class Some:
         """Median and robust standard deviation of each column (q, 1)."""
         middle, size = np.empty((2, len(self.columns), 1))
         for part in _stretches(self.columns):
-            middle[part, 0], deviations = deviations_of(self.columns[part], self.weights)
-            size[part, 0] = medians(deviations, self.weights) / NORMAL_QUARTILE
+            middle[part, 0], deviations = _deviations(self.columns[part], self.weights)
+            size[part, 0] = _spreads(deviations, self.weights)
         return middle, size
 
     def weighted(self, spread) -> "Some":
@@ -63,7 +63,16 @@ class Some:
         for first in range(0, len(far), _STRETCH):  # without a copy of all columns
             part = slice(first, first + _STRETCH)
             far[part] = (np.abs(self.columns[:, part] - middle) / size).max(axis=0)
-        return replace(self, near=self.weights * (_NEAR / np.maximum(far, _NEAR)) ** 4)
+        return self._without_far(far, _NEAR)
+
+    def near_along(self, direction) -> "Some | None":
+        """With weights ``near`` that fall off along a direction (q,); None where most rows agree in it."""
+        _, apart = _deviations(direction[None] @ self.columns, self.weights)
+        (size,) = _spreads(apart, self.weights)
+        return self._without_far(apart[0] / size, _NEAR_ALONG) if size > 0.0 else None
+
+    def _without_far(self, far, limit: float) -> "Some":
+        return replace(self, near=self.weights * (limit / np.maximum(far, limit)) ** 4)
 
     @property
     def distances(self) -> np.ndarray:
@@ -175,17 +184,22 @@ class Drawn(NamedTuple):
 
 def distances_of(variables, weights) -> np.ndarray:
     """Squared distances (m,) from the medians of variables (k, m), in median deviations."""
-    deviations = deviations_of(variables, weights)[1]
+    deviations = _deviations(variables, weights)[1]
     sizes = medians(deviations, weights)
     sizes = np.where(sizes > 0.0, sizes, deviations.max(axis=1))
     deviations /= np.where(sizes > 0.0, sizes, 1.0)[:, None]
     return np.einsum("ji,ji->i", deviations, deviations)
 
 
-def deviations_of(variables, weights) -> tuple[np.ndarray, np.ndarray]:
+def _deviations(variables, weights) -> tuple[np.ndarray, np.ndarray]:
     """Medians of the lines of variables (k, m), and the distances from them."""
     middle = medians(variables, weights)
     return middle, np.abs(variables - middle[:, None])
+
+
+def _spreads(deviations, weights) -> np.ndarray:
+    """The robust standard deviation of each line of distances (k, m) from its median."""
+    return medians(deviations, weights) / NORMAL_QUARTILE
 
 
 def medians(variables, weights) -> np.ndarray:

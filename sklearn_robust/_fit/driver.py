@@ -304,7 +304,9 @@ def _objective(rows: Rows, policy, strength: float, part: FitResult | None, flex
             return inverse, determined, residual_dof(total, gram, penalty) if penalty.any() else total - inverse.rank
 
         inverse, determined, dof = rows.once("inverse", found, strength)
-    variance = min(float(each.variances.max(initial=0.0)) for each in (determined, inverse))
+    variance = determined.variances.max(initial=0.0)
+    if inverse is not determined:
+        variance = min(variance, inverse.variances.max(initial=0.0))
     amplification = float(np.sqrt(max(total * variance, 1.0)))
     dof = dof if dof > 1e-9 * total else 0.0
     return Objective(rows, penalty, inverse, amplification, total, dof, policy.learns, flexible)

@@ -9,12 +9,10 @@ told apart by the rows that are not far out in the direction in which the two di
 columns it need not be, nor can it be told there from clean rows, which are far out in some column where these are many.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
-from sklearn_robust._fit.drawn import MOST_HALF_WORK, Drawn, Some, Tried, deviations_of, distances_of, medians
-from sklearn_robust._fit.objective import NORMAL_QUARTILE, Objective
+from sklearn_robust._fit.drawn import MOST_HALF_WORK, Drawn, Some, Tried, distances_of, medians
+from sklearn_robust._fit.objective import Objective
 from sklearn_robust._loss.bisquare import WIDE_TUNING
 from sklearn_robust._rows.scales import m_scale
 from sklearn_robust._rows.subsets import Eliminated, refine_s, screen
@@ -25,8 +23,6 @@ from sklearn_robust._rows.threads import run_all
 N_KEPT, N_KEPT_DEAR, N_STEPS, N_JUDGED, N_REFINED = 12, 4, 2, 16, 3
 # Minima whose scales differ by less, times the square root of the rows, count as equal.
 _NEARLY = 1.06
-# Rows are far out in one direction, that of the difference of two lines, from so many robust standard deviations on.
-_NEAR_ALONG = 1.5
 # What is dear: arithmetic of steps, which only many columns meet.
 _MOST_STEP_WORK, _CHEAP_WORK, _JUDGED_WORK = 2e8, 1e5, 5e6
 _ENDLESS = 5  # steps that are too few to come to a minimum's last digits
@@ -135,11 +131,9 @@ def _winner(some: Some, candidates, scales, y, n_coefs: float, number: int) -> i
         if spread[k] <= scales[number]:
             continue
         pair = candidates[[number, k]]
-        _, apart = deviations_of((pair[1] - pair[0])[None] @ some.columns, some.weights)
-        size = float(medians(apart, some.weights)[0]) / NORMAL_QUARTILE
-        if size > 0.0:
-            near = some.weights * (_NEAR_ALONG / np.maximum(apart[0] / size, _NEAR_ALONG)) ** 4
-            holds, beats = _scales(replace(some, near=near), pair, y, n_coefs)
+        judges = some.near_along(pair[1] - pair[0])
+        if judges is not None:
+            holds, beats = _scales(judges, pair, y, n_coefs)
             number = k if margin * beats < holds else number
     return int(number)
 
@@ -156,7 +150,7 @@ def _screened(tried: Tried, y, n_coefs: float, n_best: int) -> np.ndarray:
     n_kept_halves = n_kept
     if n_best > N_REFINED:  # which will be judged: worth their steps
         n_kept_halves = int(np.clip(_JUDGED_WORK / work, n_kept, N_KEPT))
-    n_coefs *= some.share
+    near_coefs = n_coefs * some.share
     none = Eliminated.none(q)
 
     def of_halves() -> tuple[np.ndarray, Eliminated]:
@@ -172,8 +166,8 @@ def _screened(tried: Tried, y, n_coefs: float, n_best: int) -> np.ndarray:
 
     def search(k: int) -> None:
         kept, made = kinds[k]
-        found = screen(columns, y, near, n_coefs, *made(), kept)
-        screened[k] = refine_s(columns, y, near, n_coefs, found, N_STEPS, 0.0, _ROUGH, 0.0)
+        found = screen(columns, y, near, near_coefs, *made(), kept)
+        screened[k] = refine_s(columns, y, near, near_coefs, found, N_STEPS, 0.0, _ROUGH, 0.0)
 
     if work > _CHEAP_WORK:
         run_all(search, len(kinds))
@@ -181,7 +175,7 @@ def _screened(tried: Tried, y, n_coefs: float, n_best: int) -> np.ndarray:
         for k in range(len(kinds)):
             search(k)
     candidates, scales = (np.concatenate(parts) for parts in zip(*screened, strict=True))
-    return _first(some, candidates, scales, y, n_coefs / some.share, n_best)
+    return _first(some, candidates, scales, y, n_coefs, n_best)
 
 
 def _nearest_half(tried: Tried, y) -> np.ndarray:
