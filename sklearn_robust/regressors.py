@@ -165,7 +165,8 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
     Parameters
     ----------
     alpha_bounds : pair of float, default=(0.0, 2.0)
-        Closed interval, inside [0, inf], in which alpha is learned; ``(a, a)`` fixes the shape and learns c only.
+        Closed interval, inside [0, inf], in which alpha is learned; ``(a, a)`` fixes the shape and learns c only. With
+        an upper bound of 2 and fewer than ten rows a coefficient, alpha may be held somewhat below 2.
     c_min : float or None, default=None
         Floor of the scale, in units of y. None: a few ulps of the typical size of y, zero only for constant y.
     contamination : float in [0, 0.5) or "auto", default="auto"

@@ -3,8 +3,9 @@
 import naive_fit
 import numpy as np
 import pytest
-from problems import NOISES, cauchy, each_solver, gaussian, make_data, of_size, outliers, row_numbers, uniform
+from problems import NOISES, cauchy, each_solver, gaussian, make_data, of_size, outliers, row_numbers, student, uniform
 from scipy import stats
+from sklearn.linear_model import LinearRegression
 
 from sklearn_robust import AdaptiveRobustRegressor
 
@@ -80,3 +81,54 @@ def test_alpha_is_learned_where_c_min_holds_the_scale(solver, factor):
         other = AdaptiveRobustRegressor(c_min=c_min, alpha_bounds=(alpha, alpha), init="ols", max_iter=1000).fit(X, y)
         if other.c_ <= c_min * (1 + 1e-9):
             assert model.objective_ <= other.objective_ + 1e-7
+
+
+def errors_among_few_rows(noise, models, n=60, p=12, sets=40):
+    """Root mean square error of the coefficients of each model, and the shapes of the first, over some data sets."""
+    squares, shapes = np.zeros((sets, len(models))), np.zeros(sets)
+    for seed in range(sets):
+        rng = np.random.default_rng([seed, n, p])
+        X = rng.normal(size=(n, p))
+        y = X.sum(axis=1) + noise(rng, n)
+        fits = [model.fit(X, y) for model in models]
+        squares[seed] = [np.mean((fit.coef_ - 1.0) ** 2) for fit in fits]
+        shapes[seed] = fits[0].alpha_
+    return np.sqrt(squares.mean(axis=0)), shapes
+
+
+def test_few_rows_a_coefficient_do_not_pass_for_gaussian():
+    models = AdaptiveRobustRegressor(), AdaptiveRobustRegressor(alpha_bounds=(0.0, 1.9999)), LinearRegression()
+    (ours, plain, _), shapes = errors_among_few_rows(student, models)
+    assert np.mean(shapes <= 1.5) >= 0.9
+    assert ours <= 0.97 * plain
+    (ours, _, squares), shapes = errors_among_few_rows(gaussian, models)
+    assert ours <= 1.02 * squares
+    assert {1.5, 2.0} <= set(shapes)
+    _, shapes = errors_among_few_rows(uniform, models[:1])
+    assert np.mean(shapes == 2.0) >= 0.9  # tails so light are no matter of few rows
+
+
+@pytest.mark.parametrize("contamination", ["auto", 0.0])
+@each_solver
+def test_shape_of_few_rows_a_coefficient_is_at_its_bound_of_15_or_at_an_optimum(solver, contamination):
+    for seed in range(10):
+        X, y = make_data(noise=gaussian, n=40, p=9, seed=seed)
+        model = AdaptiveRobustRegressor(contamination=contamination, solver=solver, max_iter=1000).fit(X, y)
+        held = AdaptiveRobustRegressor(alpha_bounds=(0.0, 1.5), contamination=0.0, solver=solver, max_iter=1000)
+        assert model.converged_
+        if model.contamination_ > 0.0:
+            assert contamination == "auto"
+        elif model.alpha_ <= 1.5:
+            held.fit(X, y)
+            assert of_size(model.coef_, held.coef_) < 1e-6
+            assert model.alpha_ == pytest.approx(held.alpha_, abs=1e-5)
+        else:
+            assert model.alpha_ == 2.0
+            residuals = np.abs(y - model.predict(X))
+            assert residuals.mean() ** 2 >= 2.0 / np.pi * np.mean(residuals**2)
+
+
+def test_from_ten_rows_a_coefficient_on_alpha_may_be_two():
+    _, shapes = errors_among_few_rows(gaussian, [AdaptiveRobustRegressor()], n=130)
+    assert np.mean(shapes == 2.0) > 0.6
+    assert not np.any(shapes == 1.5)

@@ -37,6 +37,8 @@ _WALK_TOL = 1e-3
 _ROUGH_FALL = 0.1
 # Landmarks with which the fit of an exact kernel begins, and of how few the threads of a BLAS wait for each other.
 _LANDMARKS, _FEW_LANDMARKS = 200, 500
+# From so many coefficients a row on alpha stays below 2, by so much for each more; and how far that goes.
+_CROWDED, _CAUTION, _MOST_CAUTION = 0.1, 5.0, 0.5
 # A gradient that is no longer one.
 _SENSELESS = 1e-3
 
@@ -102,11 +104,17 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
     def walk(policy, theta, law):
         return _walk(objective, policy, theta, law, settings.max_iter)
 
+    def careful(run, theta, law):
+        """A fit from there and its policy, which where rows are few keeps alpha below 2."""
+        found = run(policy, theta, law)
+        ended = _cautious(objective, policy, found[0])
+        return (found if ended is policy else run(ended, found[0].theta, ended.clip(found[0].law))), ended
+
     ended = policy
     if start is not None and policy.learns and policy.contamination != 0.0:
-        plain = cache(lambda: run(policy, theta, law))
-        found = with_background(objective, policy, start, law, plain, partial(run, ends=rough), walk)
-        (point, history, reason), ended = found or (plain(), policy)
+        plain = cache(lambda: careful(run, theta, law))
+        found = with_background(objective, policy, start, law, lambda: plain()[0], partial(run, ends=rough), walk)
+        (point, history, reason), ended = found or plain()
         if chosen and point.law.share > 0.0:
             objective, strength, point = _lowered(policy, settings, objective, strength, point, False)
             point, history, reason = run(policy, point.theta, point.law, solver)
@@ -116,8 +124,12 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
         point, history, reason = _iterate(objective, policy, solver, theta, law, settings, law.share > 0.0)
     else:
         first = Newton(part.curvatures) if part is not None and solver is Newton else None
-        ends = settings.max_iter, settings.tol
-        point, history, reason = iterate(objective, policy, solver, theta, law, *ends, report, first=first)
+        ends = settings.max_iter, settings.tol, report, False, first
+
+        def aloud(policy, theta, law):
+            return iterate(objective, policy, solver, theta, law, *ends)
+
+        (point, history, reason), ended = careful(aloud, theta, law)
         report = silent
     for iteration, record in enumerate(history):
         report(iteration, record, objective.dof)
@@ -204,6 +216,26 @@ def _held(objective: Objective, policy, law: Law | None):
 
 def _holding(policy, law: Law) -> Fixed:
     return Fixed(law.alpha, law.c, 1.0, policy.c_min)
+
+
+def _cautious(objective: Objective, policy, point: Point):
+    """The policy, or one with alpha no nearer to 2 than rows so few can tell, unless residuals have no tails at all.
+
+    What d coefficients follow of n errors makes residuals look more Gaussian than the errors are (S. Weisberg, Journal
+    of the American Statistical Association 75, 1980, 28-31): with fewer than ten rows a coefficient alpha ends at 2 for
+    many heavy tails as well, which costs more there than a smaller alpha does at Gaussian noise. Mean size over root
+    mean square tells tails lighter than a Gaussian's (R. C. Geary, Biometrika 27, 1935, 310-332).
+    """
+    law, total = point.law, objective.total
+    if not policy.learns or policy.high != 2.0 or law.share > 0.0 or objective.flexible or policy.at_floor(law):
+        return policy
+    high = 2.0 - min(_CAUTION * (1.0 - objective.dof / total - _CROWDED), _MOST_CAUTION)
+    high = max(high, policy.low)
+    if objective.dof <= 0.0 or law.alpha <= high:
+        return policy
+    sizes, weights = np.abs(np.asarray(objective.rows.residuals(point.theta))) / law.c, objective.rows.all_weights
+    has_tails = float(weights @ sizes) ** 2 < 2.0 / np.pi * total * float(weights @ sizes**2)
+    return replace(policy, high=high) if has_tails else policy
 
 
 def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool):
