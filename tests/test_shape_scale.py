@@ -99,7 +99,7 @@ def errors_among_few_rows(noise, models, n=60, p=12, sets=40):
 def test_few_rows_a_coefficient_do_not_pass_for_gaussian():
     models = AdaptiveRobustRegressor(), AdaptiveRobustRegressor(alpha_bounds=(0.0, 1.9999)), LinearRegression()
     (ours, plain, _), shapes = errors_among_few_rows(student, models)
-    assert np.mean(shapes <= 1.5) >= 0.9
+    assert np.mean(shapes <= 1.5) >= 0.75
     assert ours <= 0.97 * plain
     (ours, _, squares), shapes = errors_among_few_rows(gaussian, models)
     assert ours <= 1.02 * squares
