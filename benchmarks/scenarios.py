@@ -14,7 +14,7 @@ from sklearn.linear_model import HuberRegressor, LinearRegression, RANSACRegress
 
 from sklearn_robust import AdaptiveRobustRegressor
 
-SIZES = [(50, 1), (50, 5), (100, 5), (200, 10), (500, 20), (1000, 50), (5000, 20)]
+SIZES = [(50, 1), (50, 5), (50, 10), (100, 5), (200, 10), (500, 20), (1000, 50), (5000, 20)]
 
 
 def _rows(n, p, rng):

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LinearRegression
 
 from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor
+from sklearn_robust._fit import background
 from sklearn_robust.datasets import load_phone_calls, load_star_cluster
 
 COEF, INTERCEPT = np.array([1.0, 2.0, 3.0]), 1.0
@@ -113,6 +114,14 @@ def test_a_line_that_passes_near_most_of_few_rows_by_chance_is_not_taken():
         ours += np.sum((AdaptiveRobustRegressor().fit(X, y).coef_ - 1.0) ** 2)
         plain += np.sum((LinearRegression().fit(X, y).coef_ - 1.0) ** 2)
     assert ours <= 1.02**2 * plain
+
+
+@pytest.mark.parametrize("n", [50, 200, 5_000, 1_000_000])
+@pytest.mark.parametrize("q", [2, 11, 40])
+def test_a_wider_plain_fit_lets_a_held_density_lose_more(n, q):
+    least = background._near_scale(n, q)
+    losses = [background._most_dense_loss(n, q, least + further) for further in (0.01, 0.05, 0.3)]
+    assert 0.0 < losses[0] < losses[1] < losses[2]
 
 
 def test_leverage_that_is_scattered_among_few_rows_is_seen():

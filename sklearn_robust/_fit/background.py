@@ -275,8 +275,8 @@ def _most_dense_loss(n: float, q: float, wider: float) -> float:
     Most clean data sets of which the start is as narrow by chance lose more, most second lines of 30% less: from 100 to
     400 sets of each at (n, q) of (50, 2) to (100, 6).
     """
-    near, far = _near_scale(n, q), _far_scale(n, q)
-    return 0.12 * n * max(1.0, 0.08 * n / q) * (wider - near) / (far - near)
+    near = _near_scale(n, q)
+    return 0.12 * n * max(1.0, 0.08 * n / q) * (wider - near) / max(_far_scale(n, q) - near, 1e-3)
 
 
 def _near_scale(n: float, q: float) -> float:
