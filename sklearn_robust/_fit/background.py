@@ -10,8 +10,9 @@ two doors lead to it, both judged against the robust scale s of the best start:
 
 Behind the second the mixture may have no optimum near the start, where few rows are contaminated by rows close to
 them: J is lowest at least squares then, and the share at nought. The density of the background is held there, and its
-share is the rows' mean probability of belonging to it. Some lines pass near most of few rows by chance, the more so the
-more coefficients there are: J may be larger there than at the plain fit, but not by much, and by more the wider that is.
+share is the rows' mean probability of belonging to it. Some lines pass near most of few rows by chance, the more so
+the more coefficients there are: J may be larger there than at the plain fit, but not by much, and by more the wider
+that is.
 
 Where a flexible fit may follow its outliers, J is no judge of laws of different width: it counts log c for S - d rows
 alone, where the prior of f makes it count for all. Robust scales are compared there, or marginal likelihoods.
