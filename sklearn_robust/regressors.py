@@ -159,14 +159,14 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
 
     ``sum_i s_i [rho(y_i - f(x_i), alpha, c) + log Z(alpha)] + (sum_i s_i - d) log c``
 
-    On clean Gaussian data this is least squares; the more outliers, the smaller alpha. Where there are several maxima
-    the fit takes the one that a robust start leads to, which need not be the highest.
+    On clean Gaussian data with ten rows a coefficient this is least squares; the more outliers, the smaller alpha.
+    Where there are several maxima the fit takes the one that a robust start leads to, which need not be the highest.
 
     Parameters
     ----------
     alpha_bounds : pair of float, default=(0.0, 2.0)
         Closed interval, inside [0, inf], in which alpha is learned; ``(a, a)`` fixes the shape and learns c only. With
-        an upper bound of 2 and fewer than ten rows a coefficient, alpha may be held somewhat below 2.
+        an upper bound of 2, fewer than ten rows a coefficient and no background, alpha may be held somewhat below 2.
     c_min : float or None, default=None
         Floor of the scale, in units of y. None: a few ulps of the typical size of y, zero only for constant y.
     contamination : float in [0, 0.5) or "auto", default="auto"

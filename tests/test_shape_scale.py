@@ -3,8 +3,21 @@
 import naive_fit
 import numpy as np
 import pytest
-from problems import NOISES, cauchy, each_solver, gaussian, make_data, of_size, outliers, row_numbers, student, uniform
+from problems import (
+    NOISES,
+    cauchy,
+    each_solver,
+    gaussian,
+    ignored,
+    make_data,
+    of_size,
+    outliers,
+    row_numbers,
+    student,
+    uniform,
+)
 from scipy import stats
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 
 from sklearn_robust import AdaptiveRobustRegressor
@@ -126,6 +139,27 @@ def test_shape_of_few_rows_a_coefficient_is_at_its_bound_of_15_or_at_an_optimum(
             assert model.alpha_ == 2.0
             residuals = np.abs(y - model.predict(X))
             assert residuals.mean() ** 2 >= 2.0 / np.pi * np.mean(residuals**2)
+
+
+def test_a_fit_of_few_rows_a_coefficient_goes_on_where_it_was_cut_short():
+    X, y = make_data(noise=gaussian, n=50, p=10)
+    whole = AdaptiveRobustRegressor().fit(X, y)
+    assert whole.alpha_ == 1.5
+    model = AdaptiveRobustRegressor(warm_start=True, max_iter=2)
+    with ignored(ConvergenceWarning):
+        for _ in range(8):
+            model.fit(X, y)
+    assert model.converged_
+    assert (model.history_["alpha"] == 1.5).all()
+    assert of_size(model.coef_, whole.coef_) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("bounds", "alpha"), [((1.6, 2.0), 2.0), ((1.5, 2.0), 2.0), ((1.4, 2.0), 1.5), ((0.0, 1.9), 1.9)]
+)
+def test_a_bound_that_few_rows_would_pass_leaves_alpha_free(bounds, alpha):
+    X, y = make_data(noise=gaussian, n=50, p=10)
+    assert AdaptiveRobustRegressor(alpha_bounds=bounds).fit(X, y).alpha_ == alpha
 
 
 def test_from_ten_rows_a_coefficient_on_alpha_may_be_two():

@@ -50,12 +50,13 @@ _FAR_ENOUGH, _GAIN_A_ROW = 3.5, 3.0
 _TAIL, _NO_TAIL, _SURE_GAP = 0.85, 1.5, 4.0
 # Rows so many robust deviations from the middle of some column are far in X.
 _FAR_IN_X = 3.0
-# Of so many coefficients that some always pass near most rows, a start may lose so much in J over coefficients a row.
+# With so many coefficients that some always pass near most rows, the most that a start may lose in J, times `_crowded`.
 _MOST_LOSS = 0.4
 _UNCERTAIN_SLOPES = 3.5  # variance of the S-estimate's, relative to least squares
-# How far out in y rows are whose leverage is looked at, from where on what it tells counts, by how much and how far.
+# How far out in y rows are whose leverage is looked at; from where on what it tells counts, how far, and of how many
+# rows twice: of more it tells enough once, and a spread that grows with leverage would tell the same.
 _FAR_FOR_LEVERAGE = 3.5, 3.0, 2.5
-_CHANCE_EVIDENCE, _EVIDENCE_FACTOR, _MOST_EVIDENCE = 1.2, 2.0, 6.0
+_CHANCE_EVIDENCE, _MOST_EVIDENCE, _FEW_FOR_LEVERAGE = 1.2, 6.0, 60.0
 # A start has followed outliers if another fit is so much narrower.
 _FAR_WIDER = 2.0
 # A fit is ruled by rows this many scales from the start's, if it brought them this much nearer.
@@ -276,8 +277,10 @@ def _most_dense_loss(n: float, q: float, wider: float) -> float:
     Most clean data sets of which the start is as narrow by chance lose more, most second lines of 30% less: from 100 to
     400 sets of each at (n, q) of (50, 2) to (100, 6).
     """
-    near = _near_scale(n, q)
-    return 0.12 * n * max(1.0, 0.08 * n / q) * (wider - near) / max(_far_scale(n, q) - near, 1e-3)
+    near, far = _near_scale(n, q), _far_scale(n, q)
+    if far <= near:  # rows are so many that no clean data come so far
+        return math.inf
+    return 0.12 * n * max(1.0, 0.08 * n / q) * (wider - near) / (far - near)
 
 
 def _near_scale(n: float, q: float) -> float:
@@ -333,7 +336,9 @@ def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, star
     far = sizes > _FAR_ENOUGH * scale
     if not weights[far].any():
         return None
-    evidence = _EVIDENCE_FACTOR * (_leverage_evidence(sizes, start, objective.total) - _CHANCE_EVIDENCE)
+    n = objective.total
+    evidence = _leverage_evidence(sizes, start, n) - _CHANCE_EVIDENCE
+    evidence *= 1.0 + min(1.0, (_FEW_FOR_LEVERAGE / n) ** 2)
     if _gap_evidence(sizes, weights, far, scale) > _SURE_GAP:
         evidence = _MOST_EVIDENCE
     chance -= min(max(evidence, 0.0), _MOST_EVIDENCE)

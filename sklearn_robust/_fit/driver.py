@@ -24,7 +24,7 @@ from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.result import FitResult, StopReason
 from sklearn_robust._fit.ridge import residual_dof, scaling_of
 from sklearn_robust._fit.sandwich import sandwich
-from sklearn_robust._fit.start import find_start
+from sklearn_robust._fit.start import find_start, ols
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows, spread_index
 from sklearn_robust._rows.kernels import KernelRows
@@ -37,8 +37,8 @@ _WALK_TOL = 1e-3
 _ROUGH_FALL = 0.1
 # Landmarks with which the fit of an exact kernel begins, and of how few the threads of a BLAS wait for each other.
 _LANDMARKS, _FEW_LANDMARKS = 200, 500
-# From so many coefficients a row on alpha stays below 2, by so much for each more; and how far that goes.
-_CROWDED, _CAUTION, _MOST_CAUTION = 0.1, 5.0, 0.5
+# Up to so many coefficients a row alpha is free, and held below 2 by so much for each more; from where on, and how far.
+_FREE, _CAUTION, _LEAST_CAUTION, _MOST_CAUTION = 0.1, 5.0, 0.01, 0.5
 # A gradient that is no longer one.
 _SENSELESS = 1e-3
 
@@ -104,17 +104,12 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
     def walk(policy, theta, law):
         return _walk(objective, policy, theta, law, settings.max_iter)
 
-    def careful(run, theta, law):
-        """A fit from there and its policy, which where rows are few keeps alpha below 2."""
-        found = run(policy, theta, law)
-        ended = _cautious(objective, policy, found[0])
-        return (found if ended is policy else run(ended, found[0].theta, ended.clip(found[0].law))), ended
-
     ended = policy
     if start is not None and policy.learns and policy.contamination != 0.0:
-        plain = cache(lambda: careful(run, theta, law))
-        found = with_background(objective, policy, start, law, lambda: plain()[0], partial(run, ends=rough), walk)
-        (point, history, reason), ended = found or plain()
+        careful = _careful(objective, policy)
+        plain = cache(lambda: run(careful, theta, careful.clip(law)))
+        found = with_background(objective, policy, start, law, plain, partial(run, ends=rough), walk)
+        (point, history, reason), ended = found or (plain(), careful)
         if chosen and point.law.share > 0.0:
             objective, strength, point = _lowered(policy, settings, objective, strength, point, False)
             point, history, reason = run(policy, point.theta, point.law, solver)
@@ -124,12 +119,11 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
         point, history, reason = _iterate(objective, policy, solver, theta, law, settings, law.share > 0.0)
     else:
         first = Newton(part.curvatures) if part is not None and solver is Newton else None
-        ends = settings.max_iter, settings.tol, report, False, first
-
-        def aloud(policy, theta, law):
-            return iterate(objective, policy, solver, theta, law, *ends)
-
-        (point, history, reason), ended = careful(aloud, theta, law)
+        if policy.learns and law.share == 0.0:
+            ended = _careful(objective, policy)
+            law = ended.clip(law)
+        ends = settings.max_iter, settings.tol
+        point, history, reason = iterate(objective, ended, solver, theta, law, *ends, report, first=first)
         report = silent
     for iteration, record in enumerate(history):
         report(iteration, record, objective.dof)
@@ -218,22 +212,21 @@ def _holding(policy, law: Law) -> Fixed:
     return Fixed(law.alpha, law.c, 1.0, policy.c_min)
 
 
-def _cautious(objective: Objective, policy, point: Point):
-    """The policy, or one with alpha no nearer to 2 than rows so few can tell, unless residuals have no tails at all.
+def _careful(objective: Objective, policy):
+    """The policy of a fit without a background: alpha no nearer to 2 than rows so few can tell.
 
     What d coefficients follow of n errors makes residuals look more Gaussian than the errors are (S. Weisberg, Journal
     of the American Statistical Association 75, 1980, 28-31): with fewer than ten rows a coefficient alpha ends at 2 for
-    many heavy tails as well, which costs more there than a smaller alpha does at Gaussian noise. Mean size over root
-    mean square tells tails lighter than a Gaussian's (R. C. Geary, Biometrika 27, 1935, 310-332).
+    many heavy tails as well, which costs more there than a smaller alpha does at Gaussian noise. Not where tails are
+    lighter than a Gaussian's, as the mean size of residuals over their root mean square tells (R. C. Geary, Biometrika
+    27, 1935, 310-332), those of least squares.
     """
-    law, total = point.law, objective.total
-    if not policy.learns or policy.high != 2.0 or law.share > 0.0 or objective.flexible or policy.at_floor(law):
+    total, dof = objective.total, objective.dof
+    high = 2.0 - min(_CAUTION * (1.0 - dof / total - _FREE), _MOST_CAUTION)
+    if objective.flexible or policy.high != 2.0 or dof <= 0.0 or not policy.low < high < 2.0 - _LEAST_CAUTION:
         return policy
-    high = 2.0 - min(_CAUTION * (1.0 - objective.dof / total - _CROWDED), _MOST_CAUTION)
-    high = max(high, policy.low)
-    if objective.dof <= 0.0 or law.alpha <= high:
-        return policy
-    sizes, weights = np.abs(np.asarray(objective.rows.residuals(point.theta))) / law.c, objective.rows.all_weights
+    sizes, weights = np.abs(np.asarray(objective.rows.residuals(ols(objective).theta))), objective.rows.all_weights
+    sizes = sizes / (sizes.max() or 1.0)
     has_tails = float(weights @ sizes) ** 2 < 2.0 / np.pi * total * float(weights @ sizes**2)
     return replace(policy, high=high) if has_tails else policy
 
