@@ -233,6 +233,25 @@ def test_main_sequence_of_the_star_cluster():
     assert model.contamination_ == pytest.approx(4 / 47, abs=0.02)
 
 
+LEFT = r"^The fit has left its start .*: outliers of high leverage may rule it\. Try "
+
+
+@pytest.mark.parametrize(
+    ("model", "remedy"),
+    [
+        (AdaptiveRobustRegressor(contamination=0.0), AdaptiveRobustRegressor(contamination=0.1)),
+        (GeneralRobustRegressor(alpha=1.0, init="s"), AdaptiveRobustRegressor()),
+        (GeneralRobustRegressor(alpha=-2.0, init="s"), GeneralRobustRegressor(alpha=-np.inf, init="s")),
+    ],
+)
+def test_a_fit_that_giant_stars_rule_is_warned_of_and_the_remedy_works(model, remedy):
+    X, y = load_star_cluster(return_X_y=True)
+    with pytest.warns(UserWarning, match=LEFT):
+        model.fit(X, y)
+    assert model.coef_[0] < 0.0
+    assert 1.5 < remedy.fit(X, y).coef_[0] < 3.1  # up the main sequence
+
+
 def test_minutes_among_the_phone_calls():
     calls = load_phone_calls()
     model = AdaptiveRobustRegressor().fit(calls.data, calls.target)
