@@ -42,6 +42,8 @@ _VANISHED = 1e-3
 # some 2.3 or 2.8 deviations on.
 _DENSE_SHARE = 0.3
 _LOCAL_GAIN = 2.0
+# With so many coefficients that some always pass near most rows, the most that a start may lose in J, times `_crowded`.
+_MOST_LOSS = 0.4
 # Too few rows to tell outliers from tails: at all, a coefficient, and a degree of freedom of a kernel.
 _FEW_ROWS, _FEW_ROWS_A_COEFFICIENT, _FEW_ROWS_FLEXIBLE = 12, 3.0, 1.2
 # Rows this far out may gain by a background, and hardly one gains more beside the heaviest tails of the plain law.
@@ -50,8 +52,6 @@ _FAR_ENOUGH, _GAIN_A_ROW = 3.5, 3.0
 _TAIL, _NO_TAIL, _SURE_GAP = 0.85, 1.5, 4.0
 # Rows so many robust deviations from the middle of some column are far in X.
 _FAR_IN_X = 3.0
-# With so many coefficients that some always pass near most rows, the most that a start may lose in J, times `_crowded`.
-_MOST_LOSS = 0.4
 _UNCERTAIN_SLOPES = 3.5  # variance of the S-estimate's, relative to least squares
 # How far out in y rows are whose leverage is looked at; from where on what it tells counts, how far, and of how many
 # rows twice: of more it tells enough once, and a spread that grows with leverage would tell the same.
@@ -334,7 +334,8 @@ def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, star
     chance, scale = _chance(objective), start.scale
     sizes, weights = np.abs(np.asarray(residuals)), objective.rows.all_weights
     far = sizes > _FAR_ENOUGH * scale
-    if not weights[far].any():
+    gain = float(weights[far].sum()) * _GAIN_A_ROW  # at most
+    if gain <= max(chance - _MOST_EVIDENCE, 0.0):
         return None
     n = objective.total
     evidence = _leverage_evidence(sizes, start, n) - _CHANCE_EVIDENCE
@@ -342,7 +343,7 @@ def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, star
     if _gap_evidence(sizes, weights, far, scale) > _SURE_GAP:
         evidence = _MOST_EVIDENCE
     chance -= min(max(evidence, 0.0), _MOST_EVIDENCE)
-    if weights[far].sum() * _GAIN_A_ROW < chance:
+    if gain < chance:
         return None
     goal = policy.settled(objective, residuals, [law])[1] - chance
     laws = _mixtures(objective, policy, scale, _TEST_WIDTH * scale, _TEST_KNEE * scale)

@@ -104,9 +104,8 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
     def walk(policy, theta, law):
         return _walk(objective, policy, theta, law, settings.max_iter)
 
-    ended = policy
+    ended = careful = _careful(objective, policy, law)
     if start is not None and policy.learns and policy.contamination != 0.0:
-        careful = _careful(objective, policy)
         plain = cache(lambda: run(careful, theta, careful.clip(law)))
         found = with_background(objective, policy, start, law, plain, partial(run, ends=rough), walk)
         (point, history, reason), ended = found or (plain(), careful)
@@ -119,11 +118,10 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
         point, history, reason = _iterate(objective, policy, solver, theta, law, settings, law.share > 0.0)
     else:
         first = Newton(part.curvatures) if part is not None and solver is Newton else None
-        if policy.learns and law.share == 0.0:
-            ended = _careful(objective, policy)
-            law = ended.clip(law)
         ends = settings.max_iter, settings.tol
-        point, history, reason = iterate(objective, ended, solver, theta, law, *ends, report, first=first)
+        point, history, reason = iterate(
+            objective, careful, solver, theta, careful.clip(law), *ends, report, first=first
+        )
         report = silent
     for iteration, record in enumerate(history):
         report(iteration, record, objective.dof)
@@ -212,8 +210,8 @@ def _holding(policy, law: Law) -> Fixed:
     return Fixed(law.alpha, law.c, 1.0, policy.c_min)
 
 
-def _careful(objective: Objective, policy):
-    """The policy of a fit without a background: alpha no nearer to 2 than rows so few can tell.
+def _careful(objective: Objective, policy, law: Law):
+    """The policy of a fit from a law without a background: alpha no nearer to 2 than rows so few can tell.
 
     What d coefficients follow of n errors makes residuals look more Gaussian than the errors are (S. Weisberg, Journal
     of the American Statistical Association 75, 1980, 28-31): with fewer than ten rows a coefficient alpha ends at 2 for
@@ -222,8 +220,10 @@ def _careful(objective: Objective, policy):
     27, 1935, 310-332), those of least squares.
     """
     total, dof = objective.total, objective.dof
+    if not policy.learns or policy.high != 2.0 or law.share > 0.0 or objective.flexible or dof <= 0.0:
+        return policy
     high = 2.0 - min(_CAUTION * (1.0 - dof / total - _FREE), _MOST_CAUTION)
-    if objective.flexible or policy.high != 2.0 or dof <= 0.0 or not policy.low < high < 2.0 - _LEAST_CAUTION:
+    if not policy.low < high < 2.0 - _LEAST_CAUTION:
         return policy
     sizes, weights = np.abs(np.asarray(objective.rows.residuals(ols(objective).theta))), objective.rows.all_weights
     sizes = sizes / (sizes.max() or 1.0)
