@@ -14,6 +14,7 @@ from problems import (
     ignored,
     make_data,
     of_size,
+    outliers,
     row_numbers,
     student,
     uniform,
@@ -21,6 +22,7 @@ from problems import (
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor
+from sklearn_robust._fit import newton
 
 
 @each_solver
@@ -143,6 +145,32 @@ def test_many_chunks_are_one_fit(estimator):
     np.testing.assert_allclose(
         model.weights_, naive_fit.model_weight(model, naive_fit.residuals(model, X, y)), rtol=1e-9
     )
+
+
+@pytest.mark.parametrize("noise", [student, outliers])
+def test_last_step_of_many_rows_ends_where_a_pass_would_find_the_optimum(noise, monkeypatch):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(60_000, 10))
+    y = X @ np.arange(10) + noise(rng, len(X))
+    exact = AdaptiveRobustRegressor(tol=1e-13).fit(X, y)
+    lands, landed = newton.Newton.landed, []
+
+    def recorded(*given):
+        landed.append(lands(*given))
+        return landed[-1]
+
+    monkeypatch.setattr(newton.Newton, "landed", recorded)
+    model = AdaptiveRobustRegressor().fit(X, y)
+    assert landed[-1] is not None
+    assert of_size(model.coef_, exact.coef_) < 1e-9
+    assert model.c_ == pytest.approx(exact.c_, rel=1e-8)
+    assert model.objective_ == pytest.approx(exact.objective_, rel=1e-12)
+    np.testing.assert_allclose(model.weights_, exact.weights_, atol=1e-5)
+    history = model.history_
+    assert history["gradient"].iloc[-1] <= model.tol < history["gradient"].iloc[-2]
+    assert history["objective"].is_monotonic_decreasing
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        AdaptiveRobustRegressor(max_iter=model.n_iter_ - 1).fit(X, y)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Fits at once, in threads and processes, give the bits of one fit alone."""
 
 import multiprocessing
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,6 +10,7 @@ from joblib import Parallel, delayed
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklearn_robust import AdaptiveRobustRegressor
+from sklearn_robust._rows.threads import run_all
 
 
 def fitted(seed=0):
@@ -22,6 +24,28 @@ def fitted(seed=0):
 def alone():
     with threadpool_limits(1):
         return fitted()
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 4])
+def test_every_part_is_done_once_whoever_takes_it(n_threads):
+    done, wrong = [], ZeroDivisionError("of a part")
+
+    def fails(part):
+        done.append(part)
+        if part == 3:
+            raise wrong
+        time.sleep(0.001)
+
+    with threadpool_limits(n_threads):
+        run_all(done.append, 100)
+        assert sorted(done) == list(range(100))
+        done.clear()
+        with pytest.raises(ZeroDivisionError, match="of a part"):
+            run_all(fails, 100)
+    ended = len(done)
+    assert ended < 100  # those that nobody has begun are left
+    time.sleep(0.05)
+    assert len(done) == ended  # nobody goes on after the call
 
 
 def test_in_threads(alone):

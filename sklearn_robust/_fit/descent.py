@@ -1,4 +1,7 @@
-"""The loop, written once: a step, and the test whether it was the last."""
+"""The loop, written once: a step, and the test whether it was the last.
+
+Where rows are many, a last step of Newton's that is sure to end below the tolerance is taken without a pass to see it.
+"""
 
 import numpy as np
 
@@ -8,6 +11,8 @@ from sklearn_robust._fit.result import Record, StopReason
 
 # Where more digits would not change what is decided next.
 ROUGH_TOL = 1e-4
+# By what factor a step has to lower the gradient to tell how good the next will be.
+_FAST = 0.01
 _EPS = np.finfo(float).eps
 
 
@@ -34,8 +39,11 @@ def iterate(
     each record.
     """
 
-    def run(solver, theta, law, most, tol, report):  # the first point is kept nowhere: it has a number for each row
-        return descend(objective, policy, solver, objective.at(theta, law, solver.wants), most, tol, report)
+    def run(solver, theta, law, most, tol, report, lands=True):
+        # the first point is kept nowhere, by no name and no tuple: it has a number for each row
+        return descend(
+            objective, policy, solver, objective.at(theta, law, solver.wants), most, tol, report, lands=lands
+        )
 
     def goes_on(further: list[Record]) -> None:
         for record in further:
@@ -45,7 +53,9 @@ def iterate(
     solver = first or solver_class()
     # with a background J may be lower just below alpha = 2: worth a look before the last digits there
     looks = law.alpha == 2.0 and law.share > 0.0 and not from_below and tol < ROUGH_TOL
-    point, history, reason = run(solver, theta, law, max_iter, ROUGH_TOL if looks else tol, report)
+    if isinstance(solver, Newton):
+        solver.glances = looks
+    point, history, reason = run(solver, theta, law, max_iter, ROUGH_TOL if looks else tol, report, not looks)
     left = max_iter - len(history)  # iterations, of which the second start is one
     from_below = from_below or any(record.law.alpha < 2.0 for record in history)
     other = policy.other_basin(objective, point, from_below) if reason.converged and left > 0 else None
@@ -58,13 +68,30 @@ def iterate(
             goes_on([record for record in further if record.objective < value])
             return there, history, reason_there
     if looks and reason.converged:
-        point, further, reason = descend(objective, policy, solver, point, left, tol, silent)
+        solver.glances = False
+        before = history[-2] if len(history) > 1 else None
+        point, further, reason = descend(objective, policy, solver, point, left, tol, silent, lands=True, before=before)
         goes_on(further[1:])
     return point, history, reason
 
 
-def descend(objective: Objective, policy, solver, point: Point, max_iter: int, tol: float, report, enough=0.0):
-    """Steps of one solver from a point until one of the reasons to stop, or J falls by less than ``enough``."""
+def descend(
+    objective: Objective,
+    policy,
+    solver,
+    point: Point,
+    max_iter: int,
+    tol: float,
+    report,
+    enough=0.0,
+    lands=False,
+    before: Record | None = None,
+):
+    """Steps of one solver from a point until one of the reasons to stop, or J falls by less than ``enough``.
+
+    ``lands`` tells that nothing but the end is of interest: so the last step may be taken without a pass. ``before`` is
+    the record of the step that led to the point.
+    """
     history: list[Record] = []
     penalised = policy.learns and objective.penalised
     typical, rounding = objective.rows.frame.typical, 8.0 * _EPS * objective.amplification
@@ -81,6 +108,14 @@ def descend(objective: Objective, policy, solver, point: Point, max_iter: int, t
             return point, history, reason
         if len(history) > max_iter:
             return point, history, StopReason.MAX_ITER
+        expected = _expected(history[-2] if len(history) > 1 else before, history[-1])
+        if lands and expected <= tol and isinstance(solver, Newton):
+            landed = solver.landed(objective, policy, point)
+            if landed is not None:
+                value = objective.value(landed)
+                history.append(Record(value, landed.law, expected, objective.recorded(landed.theta)))
+                report(len(history) - 1, history[-1], objective.dof)
+                return landed, history, StopReason.GRADIENT
         following = solver.step(objective, policy, point)
         if penalised and len(history) > 2 and history[-1].gradient > 0.5 * history[-3].gradient:
             # the law has an objective of its own: the two may chase each other round, until it goes half the way
@@ -99,6 +134,17 @@ def _overflows(point: Point) -> bool:
 def _record(objective: Objective, policy, point: Point) -> Record:
     gradient = max(objective.coef_gradient(point), policy.gradient(objective, point.sums.scalars, point.law))
     return Record(objective.value(point), point.law, gradient, objective.recorded(point.theta))
+
+
+def _expected(before: Record | None, last: Record) -> float:
+    """A bound on the gradient after one more step of Newton's, as the last one tells.
+
+    The error of a step from x with the Hessian there is half of what that Hessian's change with x makes it; of the next
+    with the same Hessian it is the whole.
+    """
+    if before is None or not last.gradient <= _FAST * before.gradient:
+        return np.inf
+    return 2.0 * last.gradient * (last.gradient / before.gradient)
 
 
 def _stop(history: list[Record], tol: float, rounding: float) -> StopReason | None:

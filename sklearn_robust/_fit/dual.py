@@ -116,7 +116,7 @@ class DualObjective(Objective):
         penalty = 0.5 * self.strength * float((fitted / law.c) @ (dual / law.c))
         return np.inf if penalty < -_NEGATIVE * self.total else max(penalty, 0.0)  # K a and a no longer agree
 
-    def at(self, theta, law: Law, want: int) -> Point:
+    def at(self, theta, law: Law, want: int, beside: Law | None = None) -> Point:
         """Sums and gradient; theta brings its K a."""
         rows, n = self.rows, len(self.rows)
         residuals = rows.residuals(theta)

@@ -21,6 +21,8 @@ _MAX_HALVINGS = 4
 _FEW_ENTRIES = 200_000
 _MANY_COLUMNS = 60
 _POOR_GAIN = 0.2
+# What J may still fall by, a row, when the next point is near the optimum.
+_NEARLY_THERE = 1e-4
 
 
 class Newton:
@@ -31,9 +33,12 @@ class Newton:
 
     The sums of every pass hold the law's own part of the Hessian; the gram and the cross terms are those of the last
     pass that brought them, corrected by the pairs (move, change of the gradient) since, as in L-BFGS.
+
+    ``glances`` tells that near the optimum the law just below alpha = 2 is worth a look.
     """
 
     wants: int
+    glances: bool
     _model: tuple[Inverse, np.ndarray | None] | None
     _free: tuple[int, ...]
     _least_squares: Inverse | None
@@ -43,6 +48,7 @@ class Newton:
 
     def __init__(self, curvatures: tuple[np.ndarray, np.ndarray] | None = None):
         self.wants = cpu.HESSIAN
+        self.glances = False
         self._model = None
         self._free = ()
         self._hessians = 0
@@ -75,9 +81,7 @@ class Newton:
         free = () if apart else policy.free(objective, point.sums.scalars, point.law)
         if point.want != cpu.HESSIAN and self._model is None and not given:
             point = objective.at(point.theta, point.law, cpu.HESSIAN)
-        gradient = self._gradient(objective, policy, point, free)
-        position = np.concatenate((point.theta, policy.position(point.law)[list(free)] if free else []))
-        self._update(objective, policy, point, free, position, gradient)
+        position, gradient = self._seen(objective, policy, point, free)
         found = self._descend(objective, policy, point, free, gradient)
         if found is None:
             self._model = self._before = None
@@ -88,9 +92,33 @@ class Newton:
         self._before = (position, gradient)
         return found
 
-    def _gradient(self, objective: Objective, policy, point: Point, free: tuple[int, ...]) -> np.ndarray:
+    def landed(self, objective: Objective, policy, point: Point) -> Point | None:
+        """Where a full step leads, without a pass: sums and weights are still those of the point.
+
+        None where a pass costs next to nothing, or the step is no plain one.
+        """
+        few = len(objective.rows) * len(point.theta) <= _FEW_ENTRIES
+        if few or (policy.learns and objective.penalised) or (point.law.alpha == 2.0 and point.law.share == 0.0):
+            return None
+        free = policy.free(objective, point.sums.scalars, point.law)
+        _, gradient = self._seen(objective, policy, point, free)
+        if self._model is None:
+            return None
+        step, q, law_step = self._newton_step(gradient), len(point.theta), np.zeros(3)
+        law_step[list(free)] = step[q:]
+        if free and (policy.passes_two(point.law, law_step) or policy.shortened(point.law, law_step) < 1.0):
+            return None
+        law = policy.moved(point.law, law_step, free) if free else point.law
+        line1 = objective.value(point) + 0.5 * float(step @ gradient) - objective.normaliser(law)
+        return replace(point, theta=point.theta + step[:q], law=law, line1=line1)
+
+    def _seen(self, objective: Objective, policy, point: Point, free: tuple[int, ...]):
+        """Position and gradient (q + ., ) of a point, by which the Hessian is corrected."""
         law_slopes = policy.slopes(objective, point.sums.scalars, point.law, free)[list(free)] if free else []
-        return np.concatenate((point.gradient / point.law.c, law_slopes))
+        gradient = np.concatenate((point.gradient / point.law.c, law_slopes))
+        position = np.concatenate((point.theta, policy.position(point.law)[list(free)] if free else []))
+        self._update(objective, policy, point, free, position, gradient)
+        return position, gradient
 
     def _update(self, objective: Objective, policy, point: Point, free: tuple[int, ...], position, gradient) -> None:
         """The Hessian at a point: the coefficients' part as of the last pass with it, and what steps told since."""
@@ -169,12 +197,13 @@ class Newton:
                 return there
         if self._model is None:
             return None
-        length = 1.0
+        length, glances = 1.0, self.glances and -slope <= _NEARLY_THERE * objective.total
         if free:  # how far the law is trusted to move does not hold up the coefficients
             law_step *= policy.shortened(point.law, law_step)
         for _ in range(_MAX_HALVINGS):
             law = policy.moved(point.law, length * law_step, free) if free else point.law
-            following = objective.at(point.theta + length * step[:q], law, self._next_want(objective, point))
+            theta, want = point.theta + length * step[:q], self._next_want(objective, point)
+            following = objective.at(theta, law, want, policy.widened(objective, law) if glances else None)
             change = objective.value(following) - value
             if change <= 0.0 or (-slope <= noise and change <= noise):
                 return following

@@ -136,9 +136,12 @@ class Objective:
             return 0.0
         return float(0.5 * np.sum(self.penalty * (theta / law.c) ** 2))
 
-    def at(self, theta, law: Law, want: int) -> Point:
-        """One pass over the rows."""
-        sums, weights = self.rows.sweep(theta, law.of_rows(), want, self.learns and law.alpha != 2.0)
+    def at(self, theta, law: Law, want: int, beside: Law | None = None) -> Point:
+        """One pass over the rows; it may bring the scalars at a law ``beside`` as well."""
+        if beside is None:
+            sums, weights = self.rows.sweep(theta, law.of_rows(), want, self.learns and law.alpha != 2.0)
+        else:
+            sums, weights = self.rows.sweep(theta, law.of_rows(), want, self.learns, beside.of_rows())
         return self._point(theta, law, want, sums, weights)
 
     def _point(self, theta, law: Law, want: int, sums: Sums, weights) -> Point:

@@ -31,6 +31,7 @@ from sklearn_robust._fit.objective import (
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.sums import (
     DIRTY,
+    LOSS,
     SCALE,
     SCALE_SCALE,
     SCALE_SHAPE,
@@ -209,11 +210,11 @@ class Learned:
 
     def _lower_below(self, objective: Objective, point: Point) -> Law | None:
         """The law just below alpha = 2, where J with a background is lower or falls as alpha does."""
-        below = self.widened(objective, point.law)
-        reading = _Reading.of(objective, objective.rows.residuals(point.theta), below)
-        if reading.value >= objective.value(point) and self._slopes(objective, reading.scalars, below)[0][1] <= 0.0:
-            return None
-        return below
+        below, seen = self.widened(objective, point.law), point.sums.beside
+        if seen is None:
+            (seen,), _ = objective.line2(objective.rows.residuals(point.theta), [below])
+        is_higher = float(seen[LOSS]) + objective.normaliser(below) >= objective.value(point)
+        return None if is_higher and self._slopes(objective, seen, below)[0][1] <= 0.0 else below
 
     def gradient(self, objective: Objective, scalars, law: Law) -> float:
         """The largest slope of J in (log c, alpha, logit share) that no bound holds, per unit weight."""

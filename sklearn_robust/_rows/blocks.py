@@ -20,8 +20,10 @@ from sklearn_robust._rows.sums import N_CROSS, N_SCALARS, Sums
 from sklearn_robust._rows.threads import run_all, serial_blas
 from sklearn_robust._rows.vector import BLOCK, LINE
 
-# Entries of X and rows in a chunk, at most.
-CHUNK_ENTRIES, CHUNK_ROWS = 2**19, 2**16
+# Entries of X and rows in a chunk, at most; of how many chunks there is a multiple, for as many threads; up to how many
+# entries one thread is done sooner, where a row costs as much as so many at least.
+CHUNK_ENTRIES, CHUNK_ROWS, _TOGETHER = 2**19, 2**16, 8
+_ALONE, _LEAST_WIDTH = 2**17, 8
 _STRETCH = 256  # rows that are written out together
 # Entries of X that are kept as a pass packs them, at most, where several targets read them.
 _PACKED_ENTRIES = 2**21
@@ -41,11 +43,20 @@ class RowLaw(NamedTuple):
 _N_LAW = len(RowLaw._fields)
 _WITHOUT_COLUMNS = Frame(NONE, NONE, 0.0, 1.0, 1.0, False)
 _SAME_UNITS = NONE, NONE, 0.0, 1.0
-_KNOWN = {"noise": NONE, "frame": _WITHOUT_COLUMNS, "design": None, "_chunk": CHUNK_ROWS, "_units": _SAME_UNITS}
+_KNOWN = {"noise": NONE, "frame": _WITHOUT_COLUMNS, "design": None, "_units": _SAME_UNITS}
 _NO_TERMS = np.empty(0, dtype=np.int64)
 _NOT_GIVEN = _NOT_PACKED = np.empty((0, 0, 0))
 _WEIGHT = np.array([mixture.WEIGHT])
 _OF_HESSIAN = np.array([mixture.CURVATURE, mixture.PULL, mixture.STRETCH, mixture.PULL_ALPHA, mixture.SHARED_PULL])
+
+
+def _chunk_size(n: int, width: int) -> int:
+    """How many of n rows of so many entries are read at once: as many in each chunk, but for whole blocks."""
+    if n * max(width, _LEAST_WIDTH) <= _ALONE:
+        return n + -n % BLOCK
+    n_chunks = _TOGETHER * -(-n // (_TOGETHER * max(min(CHUNK_ROWS, CHUNK_ENTRIES // max(width, 1)), 1)))
+    size = -(-n // n_chunks)
+    return size + -size % BLOCK if size > BLOCK else size
 
 
 def spread_index(n_rows: int, size: int, rng) -> np.ndarray:
@@ -98,9 +109,7 @@ class Rows:
 
     @cached_property
     def _chunk(self) -> int:
-        width = self.frame.n_coefs if self.design is None else 0  # of what is read with a row
-        size = max(min(CHUNK_ROWS, CHUNK_ENTRIES // max(width, 1)), 1)
-        return size - size % BLOCK if size > BLOCK else size
+        return _chunk_size(len(self), self.frame.n_coefs if self.design is None else 0)  # of what is read with a row
 
     @cached_property
     def n_chunks(self) -> int:
@@ -194,13 +203,13 @@ class Rows:
         packed[:, :, :BLOCK] = columns.reshape(frame.n_coefs, n_blocks, BLOCK).swapaxes(0, 1)
         return packed
 
-    def sweep(self, theta, law: RowLaw, want: int, learn_shape: bool = False) -> tuple[Sums, np.ndarray]:
+    def sweep(self, theta, law: RowLaw, want: int, learn_shape=False, beside: RowLaw | None = None):
         """One pass over X, at coefficients theta (q,) in working units: the sums, and the loss's weights (n,)."""
         if self.design is not None:
             return self._sweep_by_terms(self.design, self.residuals(theta), law, want, learn_shape)
-        weights = np.empty((1, len(self)))
-        scalars, *sums = self._sweep(theta, [law], want, learn_shape, _WEIGHT, weights)
-        return Sums(scalars[0], *sums), weights[0]
+        weights, laws = np.empty((1, len(self))), [law] if beside is None else [beside, law]
+        scalars, score, cross, gram = self._sweep(theta, laws, want, learn_shape, _WEIGHT, weights)
+        return Sums(scalars[-1], score, cross, gram, None if beside is None else scalars[0]), weights[0]
 
     @cached_property
     def design(self) -> SparseDesign | None:
@@ -249,9 +258,8 @@ class Rows:
 
     def _known(self, residuals) -> "Rows":
         """Rows without columns, whose target are these residuals (n,): made in no time, for they serve one pass."""
-        rows, n = object.__new__(Rows), len(residuals)
-        given = {"X": np.empty((n, 0)), "y": residuals, "weights": self.weights}
-        rows.__dict__.update(_KNOWN, **given, n_chunks=-(-n // CHUNK_ROWS))
+        rows = object.__new__(Rows)
+        rows.__dict__.update(_KNOWN, X=np.empty((len(residuals), 0)), y=residuals, weights=self.weights)
         return rows
 
     def gram(self) -> np.ndarray | Gram:

@@ -85,7 +85,8 @@ def add_for_inference(s, one, fitted, terms, sums):
 class Sums:
     """Sums over rows: ``scalars`` (11,), ``score`` (q,), ``cross`` (3, q), ``gram`` (q, q); zero unless asked for.
 
-    For inference ``score`` and ``gram`` have q + 3 entries.
+    For inference ``score`` and ``gram`` have q + 3 entries. ``beside`` are the scalars at another law, where they were
+    asked for and cost less than a pass of their own.
     The gram of a sparse design with many columns is an operator.
     """
 
@@ -93,6 +94,7 @@ class Sums:
     score: np.ndarray
     cross: np.ndarray
     gram: np.ndarray
+    beside: np.ndarray | None = None
 
     @property
     def loss(self) -> float:

@@ -2,6 +2,8 @@
 
 import os
 import threading
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import lru_cache
@@ -58,7 +60,10 @@ def serial_blas():
 
 
 def run_all(task, n_parts: int) -> None:
-    """Call task(0) ... task(n_parts - 1), in as many threads as scikit-learn would use."""
+    """Call task(0) ... task(n_parts - 1), in as many threads as scikit-learn would use; whoever is free takes the next.
+
+    So a thread that others hold up, or that is late, holds up nobody.
+    """
     nested = n_parts == 1 or getattr(_inside, "pool", False)
     n_threads = 1 if nested else min(n_parts, _openmp_effective_n_threads())
     if n_threads <= 1:
@@ -66,18 +71,33 @@ def run_all(task, n_parts: int) -> None:
             task(part)
         return
 
-    def every(first: int) -> None:
+    waiting = deque(range(n_parts))
+
+    def work() -> None:
         _inside.pool = True
         try:
-            for part in range(first, n_parts, n_threads):
+            for part in _taken_from(waiting):
                 task(part)
+        except BaseException:
+            waiting.clear()
+            raise
         finally:
             _inside.pool = False
 
-    others = [_executor().submit(every, first) for first in range(1, n_threads)]
+    others = [_executor().submit(work) for _ in range(1, n_threads)]
     try:
-        every(0)
+        work()
     finally:  # nobody may write to the buffers of a call that has ended
+        others = [other for other in others if not other.cancel()]
         wait(others)
     for other in others:
         other.result()
+
+
+def _taken_from(waiting: deque) -> Iterator[int]:
+    while True:
+        try:
+            part = waiting.popleft()
+        except IndexError:
+            return
+        yield part
