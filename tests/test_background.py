@@ -12,6 +12,7 @@ from sklearn.linear_model import LinearRegression
 
 from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor
 from sklearn_robust._fit import background
+from sklearn_robust._fit.leaving import near_scale
 from sklearn_robust.datasets import load_phone_calls, load_star_cluster
 
 COEF, INTERCEPT = np.array([1.0, 2.0, 3.0]), 1.0
@@ -119,7 +120,7 @@ def test_a_line_that_passes_near_most_of_few_rows_by_chance_is_not_taken():
 @pytest.mark.parametrize("n", [50, 200, 5_000, 1_000_000])
 @pytest.mark.parametrize("q", [2, 11, 40])
 def test_a_wider_plain_fit_lets_a_held_density_lose_more(n, q):
-    least = background._near_scale(n, q)
+    least = near_scale(n, q)
     losses = [background._most_dense_loss(n, q, least + further) for further in (0.01, 0.05, 0.3)]
     assert 0.0 < losses[0] <= losses[1] <= losses[2]
     assert losses[0] == np.inf or losses[0] < losses[1] < losses[2]
@@ -176,6 +177,21 @@ def test_gross_outliers_are_found_among_many_rows(kind):
     likely = model.outlier_proba(X, y) > 0.5
     assert likely[bad].mean() > 0.98
     assert likely[~bad].mean() < 0.01
+
+
+@pytest.mark.parametrize("seed", [0, 19, 122])
+def test_fit_of_many_rows_does_not_leave_that_of_a_part_for_outliers_far_in_x(seed):
+    """In the last two all rows have no optimum near that of the part: its background is too wide to hold there."""
+    rng = np.random.default_rng(seed)
+    n = 25_000
+    X = rng.normal(size=(n, 5))
+    y = X.sum(axis=1) + rng.normal(size=n)
+    far = rng.permutation(n)[: 3 * n // 10]
+    X[far] *= 5.0
+    y[far] = 5.0 * rng.normal(size=len(far))
+    model = AdaptiveRobustRegressor().fit(X, y)
+    assert np.abs(model.coef_ - 1.0).max() < 0.1
+    assert model.outlier_proba(X, y)[far].mean() > 0.5
 
 
 @each_kind

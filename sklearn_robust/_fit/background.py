@@ -26,26 +26,33 @@ from functools import cache
 
 import numpy as np
 
+from sklearn_robust._fit.leaving import (
+    FEW_ROWS_A_COEFFICIENT,
+    VANISHED,
+    has_vanished,
+    is_lost,
+    near_scale,
+    recentred_scale,
+    same_scale,
+    witnesses,
+)
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, logit, quartile
 from sklearn_robust._fit.shape_scale import LARGEST_SHARE, Learned
 from sklearn_robust._fit.start import Start, is_rounding, sharpened
-from sklearn_robust._rows.blocks import Rows
-from sklearn_robust._rows.frame import median
 from sklearn_robust._rows.sums import DIRTY
 
 # Widths in units of the start's scale: where the gain is measured, where the basin is found, where the fit ends.
 _TEST_WIDTH, _TEST_KNEE, _NARROW, _WIDE = 24.0, 6.0, 14.0, 50.0
 _FIRST_SHARES = 0.1, 0.3
 _LIGHT, _HIGHEST = 1.0, 2.0
-_VANISHED = 1e-3
 # The share whose density is held where rows are too few, and outliers too near, to learn it: a row counts as one from
 # some 2.3 or 2.8 deviations on.
 _DENSE_SHARE = 0.3
 _LOCAL_GAIN = 2.0
 # With so many coefficients that some always pass near most rows, the most that a start may lose in J, times `_crowded`.
 _MOST_LOSS = 0.4
-# Too few rows to tell outliers from tails: at all, a coefficient, and a degree of freedom of a kernel.
-_FEW_ROWS, _FEW_ROWS_A_COEFFICIENT, _FEW_ROWS_FLEXIBLE = 12, 3.0, 1.2
+# Too few rows to tell outliers from tails: at all, and a degree of freedom of a kernel.
+_FEW_ROWS, _FEW_ROWS_FLEXIBLE = 12, 1.2
 # Rows this far out may gain by a background, and hardly one gains more beside the heaviest tails of the plain law.
 _FAR_ENOUGH, _GAIN_A_ROW = 3.5, 3.0
 # The index that the heaviest tails have from so many scales on, nearly Cauchy's, and a gap that they hardly ever leave.
@@ -59,8 +66,6 @@ _FAR_FOR_LEVERAGE = 3.5, 3.0, 2.5
 _CHANCE_EVIDENCE, _MOST_EVIDENCE, _FEW_FOR_LEVERAGE = 1.2, 6.0, 60.0
 # A start has followed outliers if another fit is so much narrower.
 _FAR_WIDER = 2.0
-# A fit is ruled by rows this many scales from the start's, if it brought them this much nearer.
-_FAR, _PLEASED, _MOST_ENTRIES = 6.0, 0.5, 100_000
 
 
 def with_background(objective: Objective, policy: Learned, start: Start, law: Law, plain, run, walk):
@@ -92,28 +97,46 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
         likely = _likely_law(objective, policy, residuals, law, start)
         if likely is not None:
             narrow = near(policy, likely)
-        if narrow is None or narrow.law.share < _VANISHED:
+        if narrow is None or narrow.law.share < VANISHED:
             narrow, policy = _behind_second_door(objective, policy, start, residuals, plain, near)
     if narrow is None:
         return None
     start, residuals = sharp()
     law = policy.widened(objective, narrow.law)._replace(width=_WIDE * start.scale)
     wide = walk(policy, narrow.theta, law)
-    vanished = policy.contamination is None and wide.law.share < _VANISHED
-    scales = [_slopes_scale(objective, point.theta, residuals) for point in (narrow, wide)]
-    point = narrow if vanished or scales[1] > _same_scale(objective.total, objective.n_coefs) * scales[0] else wide
+    vanished = policy.contamination is None and wide.law.share < VANISHED
+    scales = [recentred_scale(objective.rows, point.theta, residuals, objective.n_coefs) for point in (narrow, wide)]
+    point = narrow if vanished or scales[1] > same_scale(objective.total, objective.n_coefs) * scales[0] else wide
     law = point.law
     if policy.contamination != held:
         share = float(point.sums.scalars[DIRTY]) / objective.total
-        if not _VANISHED < share < LARGEST_SHARE:
+        if not VANISHED < share < LARGEST_SHARE:
             return None
         law = _of_density(law, share)
-        if _is_lost(law):
+        if is_lost(law):
             return None
         policy = replace(policy, contamination=share)
     found = run(policy, point.theta, law)
     law = found[0].law
-    return None if policy.at_floor(law) or _is_lost(law) else (found, policy)
+    return None if policy.at_floor(law) or is_lost(law) else (found, policy)
+
+
+def nearer(objective: Objective, policy: Learned, theta, law: Law, point: Point) -> Law | None:
+    """The law to begin with again, if the fit of all rows has left that of a part for larger residuals of most rows.
+
+    Some wide backgrounds that hold in a part do not hold in all rows; a narrow one does. None where it has not left.
+    """
+    if law.share == 0.0 or objective.flexible or not policy.learns:
+        return None
+    n, q = objective.total, objective.n_coefs
+    if point.law.c * quartile(point.law.alpha) <= near_scale(n, q) * law.c * quartile(law.alpha):
+        return None
+    rows = witnesses(objective.rows)
+    reference = rows.residuals(theta)
+    scale = rows.scale_of(reference, q)
+    if recentred_scale(rows, point.theta, reference, q) <= near_scale(n, q) * scale:
+        return None
+    return law._replace(width=min(law.width, _NARROW * scale))
 
 
 def _narrow(objective: Objective, policy: Learned, start: Start, residuals, likely: Law | None, walk) -> Point | None:
@@ -124,10 +147,10 @@ def _narrow(objective: Objective, policy: Learned, start: Start, residuals, like
         alpha = max(min(likely.alpha, laws[0].alpha), light.low)
         laws.append(Law(alpha, likely.c, likely.share, laws[0].width))
     mixed, _ = light.settled(objective, residuals, laws)
-    if _is_lost(mixed):
+    if is_lost(mixed):
         return None
     narrow = walk(light, start.theta, mixed)
-    return None if _is_lost(narrow.law) else narrow
+    return None if is_lost(narrow.law) else narrow
 
 
 def _behind_second_door(objective: Objective, policy: Learned, start: Start, residuals, plain, near):
@@ -138,12 +161,12 @@ def _behind_second_door(objective: Objective, policy: Learned, start: Start, res
     n, q = objective.total, objective.n_coefs
     if (objective.penalised and not objective.flexible) or policy.at_floor(plain()[0].law):
         return None, policy
-    wider = _slopes_scale(objective, plain()[0].theta, residuals) / start.scale
-    narrow = near(policy) if wider > _near_scale(n, q) else None
+    wider = recentred_scale(objective.rows, plain()[0].theta, residuals, q) / start.scale
+    narrow = near(policy) if wider > near_scale(n, q) else None
     if narrow is None:
         return None, policy
     # whether there are outliers that heavy tails would not do for
-    if narrow.law.share < _VANISHED or _local_gain(objective, policy, narrow) <= _least_gain(n, q, wider):
+    if narrow.law.share < VANISHED or _local_gain(objective, policy, narrow) <= _least_gain(n, q, wider):
         if objective.flexible or (_crowded(n, q) and wider <= _far_scale(n, q)):
             return None, policy
         policy = replace(policy, contamination=_DENSE_SHARE)
@@ -164,7 +187,7 @@ def _of_density(law: Law, share: float) -> Law:
 
 def has_few_rows(objective: Objective, share: float = 0.0) -> bool:
     """Whether the rows, but for a share of them, are too few to tell outliers from tails."""
-    a_coefficient = _FEW_ROWS_FLEXIBLE if objective.flexible else _FEW_ROWS_A_COEFFICIENT
+    a_coefficient = _FEW_ROWS_FLEXIBLE if objective.flexible else FEW_ROWS_A_COEFFICIENT
     rows = (1.0 - share) * min(objective.total, len(objective.rows))
     return rows <= max(_FEW_ROWS, a_coefficient * objective.n_coefs)
 
@@ -175,7 +198,7 @@ def is_called_for(objective: Objective, policy: Learned, point: Point, walk) -> 
     ``walk(theta, law)`` gives the fit without, nearby; it may follow the rows that the background explains.
     """
     if policy.contamination is not None:
-        return not _is_lost(point.law)
+        return not is_lost(point.law)
     if has_vanished(point.law):
         return False
     chance = _chance(objective)
@@ -201,48 +224,6 @@ def _marginal(objective: Objective, point: Point) -> float:
     return objective.value(point) + objective.n_coefs * float(np.log(width))
 
 
-def has_vanished(law: Law) -> bool:
-    """Whether there is next to nothing in a background, or no telling it from the rows."""
-    return law.share < _VANISHED or _is_lost(law)
-
-
-def _is_lost(law: Law) -> bool:
-    """Whether the law is wider than its background: with few rows J falls without end as c grows, for -d log c."""
-    return not law.c < law.width
-
-
-def has_left(objective: Objective, theta, law: Law, point: Point) -> bool:
-    """Whether a flexible fit left theta and a robust law for a wide one, with clearly larger residuals of most rows.
-
-    J counts log c for S - d rows alone, so a law so wide that outliers are bent to gains by each of the d others.
-    """
-    lost = has_vanished(point.law) if law.share > 0.0 else point.law.alpha > law.alpha
-    if not (objective.flexible and objective.learns and lost and point.law.c > law.c):
-        return False
-    q = objective.n_coefs
-    before, after = (objective.rows.m_scale(at, q) for at in (theta, point.theta))
-    return after > _near_scale(objective.total, q) * before
-
-
-def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
-    """Whether the fit has left the start for clearly larger residuals of most rows, to please some far outliers."""
-    rows, n, q = objective.rows, objective.total, objective.n_coefs
-    few = min(n, len(rows)) <= _FEW_ROWS_A_COEFFICIENT * q
-    if point.law.share > 0.0 or objective.penalised or few or is_rounding(objective, start):
-        return False
-    most, n_rows = max(_MOST_ENTRIES // len(start.theta), 1000), len(rows)
-    if n_rows > most:
-        rows = rows.part("witnesses", lambda: np.linspace(0, n_rows - 1, most).astype(np.intp))
-    reference = rows.residuals(start.theta)
-    residuals = _recentred(rows, point.theta, reference)
-    # clean data of any law hardly ever come so far
-    if rows.scale_of(residuals, q) <= (1.1 + 5.0 * q / n) * start.scale:
-        return False
-    before, after = np.abs(reference), np.abs(residuals)
-    pleased = (before > _FAR * start.scale) & (after < _PLEASED * before)
-    return pleased.sum() >= max(4.0, 0.05 * len(rows))
-
-
 def _chance(objective: Objective) -> float:
     """What a background gains on clean data, hardly ever more.
 
@@ -250,11 +231,6 @@ def _chance(objective: Objective) -> float:
     """
     n, q = objective.total, objective.n_coefs
     return 1.1 + 0.45 * float(np.log(n)) + (12.0 if objective.flexible else 4.0) * q / n + 0.004 * n
-
-
-def _same_scale(n: float, q: float) -> float:
-    """By how much the robust scales of two good fits differ."""
-    return 1.05 + q / n
 
 
 def _far_scale(n: float, q: float) -> float:
@@ -277,15 +253,10 @@ def _most_dense_loss(n: float, q: float, wider: float) -> float:
     Most clean data sets of which the start is as narrow by chance lose more, most second lines of 30% less: from 100 to
     400 sets of each at (n, q) of (50, 2) to (100, 6).
     """
-    near, far = _near_scale(n, q), _far_scale(n, q)
+    near, far = near_scale(n, q), _far_scale(n, q)
     if far <= near:  # rows are so many that no clean data come so far
         return math.inf
     return 0.12 * n * max(1.0, 0.08 * n / q) * (wider - near) / (far - near)
-
-
-def _near_scale(n: float, q: float) -> float:
-    """By how much the robust scale of the plain fit of clean data exceeds the start's, hardly ever more."""
-    return 1.05 + 1.5 * q / n
 
 
 def _least_gain(n: float, q: float, wider: float) -> float:
@@ -295,27 +266,8 @@ def _least_gain(n: float, q: float, wider: float) -> float:
     data sets have both: from 60 to 200 sets each of Gaussian, t3, Laplace and lognormal noise, of unequal variances and
     of good leverage, at (n, q) of (50, 6) to (250, 51).
     """
-    surely_wider = _near_scale(n, q) + 10.0 * q / n**1.5
+    surely_wider = near_scale(n, q) + 10.0 * q / n**1.5
     return _LOCAL_GAIN + (6.0 * q * _crowded(n, q) if wider <= surely_wider else 0.0)
-
-
-def _slopes_scale(objective: Objective, theta, reference) -> float:
-    """The robust scale that the slopes give with the intercept nearest to residuals of reference."""
-    return objective.rows.scale_of(_recentred(objective.rows, theta, reference), objective.n_coefs)
-
-
-def _recentred(rows: Rows, theta, reference) -> np.ndarray:
-    """Residuals (n,) at theta with the intercept that brings them nearest to those of reference.
-
-    Where noise is skewed, fits of equal slopes differ in what they call its centre.
-    """
-    residuals = rows.residuals(theta)
-    if not rows.frame.fit_intercept:
-        return residuals
-    apart = residuals - reference
-    if rows.noise.size:
-        return residuals - median(apart * rows.noise, rows.weights) / rows.noise
-    return residuals - median(apart, rows.weights)
 
 
 def _mixtures(objective: Objective, policy: Learned, scale, width, knee=np.inf) -> list[Law]:

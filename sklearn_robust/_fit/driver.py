@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_robust._fit.background import has_few_rows, has_left, is_called_for, is_ruled, is_too_wide, with_background
+from sklearn_robust._fit.background import has_few_rows, is_called_for, is_too_wide, nearer, with_background
 from sklearn_robust._fit.descent import ROUGH_TOL, descend, iterate, silent
 from sklearn_robust._fit.dual import DualLBFGS, DualNewton, dual_objective, smoothed
 from sklearn_robust._fit.fixed import Fixed
 from sklearn_robust._fit.flexible import flexible_start, is_soft, lowered, stiff_strength
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.lbfgs import LBFGS
+from sklearn_robust._fit.leaving import has_left, is_ruled
 from sklearn_robust._fit.newton import Newton
 from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.result import FitResult, StopReason
@@ -39,6 +40,8 @@ _ROUGH_FALL = 0.1
 _LANDMARKS, _FEW_LANDMARKS = 200, 500
 # Up to so many coefficients a row alpha is free, and held below 2 by so much for each more; from where on, and how far.
 _FREE, _CAUTION, _LEAST_CAUTION, _MOST_CAUTION = 0.1, 5.0, 0.01, 0.5
+# Rows that tell outliers from heavy tails: of a thousand, some sets find another optimum than all rows do.
+_LEAST_PART = 5000
 # A gradient that is no longer one.
 _SENSELESS = 1e-3
 
@@ -123,6 +126,12 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
             objective, careful, solver, theta, careful.clip(law), *ends, report, first=first
         )
         report = silent
+        again = nearer(objective, policy, theta, law, point) if part is not None else None
+        if again is not None:
+            near = walk(policy, theta, again)
+            found = iterate(objective, policy, solver, near.theta, near.law, *ends, silent, from_below=True)
+            if nearer(objective, policy, theta, law, found[0]) is None:
+                point, history, reason = found
     for iteration, record in enumerate(history):
         report(iteration, record, objective.dof)
     if len(rows) <= objective.inverse.rank and not penalised and (reason.converged or reason is StopReason.STALLED):
@@ -262,7 +271,7 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
     n, q = len(rows), rows.frame.n_coefs
     if n < 20 * max(1000, 20 * q):
         return None
-    size = int(min(max(5000, 60 * q, n / 40), n / 20))
+    size = max(int(min(max(60 * q, n / 40), n / 20)), _LEAST_PART)
     seed = settings.seed
     part = rows.part("part", lambda: spread_index(n, size, np.random.default_rng(seed)), seed)
     strength = None if settings.strength is None else settings.strength * size / n

@@ -1,0 +1,92 @@
+"""Whether a fit has left where it began for clearly larger residuals of most rows."""
+
+import numpy as np
+
+from sklearn_robust._fit.objective import Law, Objective, Point
+from sklearn_robust._fit.start import Start, is_rounding
+from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.frame import median
+
+# A share that is next to nothing.
+VANISHED = 1e-3
+# With fewer rows a coefficient nothing is told apart.
+FEW_ROWS_A_COEFFICIENT = 3.0
+# A fit is ruled by rows this many scales from the start's, if it brought them this much nearer.
+_FAR, _PLEASED, _MOST_ENTRIES = 6.0, 0.5, 100_000
+
+
+def witnesses(rows: Rows) -> Rows:
+    """As many of the rows, evenly spread, as tell a robust scale."""
+    most, n_rows = max(_MOST_ENTRIES // rows.frame.n_coefs, 1000), len(rows)
+    if n_rows <= most:
+        return rows
+    return rows.part("witnesses", lambda: np.linspace(0, n_rows - 1, most).astype(np.intp))
+
+
+def has_vanished(law: Law) -> bool:
+    """Whether there is next to nothing in a background, or no telling it from the rows."""
+    return law.share < VANISHED or is_lost(law)
+
+
+def is_lost(law: Law) -> bool:
+    """Whether the law is wider than its background: with few rows J falls without end as c grows, for -d log c."""
+    return not law.c < law.width
+
+
+def has_left(objective: Objective, theta, law: Law, point: Point) -> bool:
+    """Whether a flexible fit left theta and a robust law for a wide one, with clearly larger residuals of most rows.
+
+    J counts log c for S - d rows alone, so a law so wide that outliers are bent to gains by each of the d others.
+    """
+    lost = has_vanished(point.law) if law.share > 0.0 else point.law.alpha > law.alpha
+    if not (objective.flexible and objective.learns and lost and point.law.c > law.c):
+        return False
+    q = objective.n_coefs
+    before, after = (objective.rows.m_scale(at, q) for at in (theta, point.theta))
+    return after > near_scale(objective.total, q) * before
+
+
+def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
+    """Whether the fit has left the start for clearly larger residuals of most rows, to please some far outliers."""
+    rows, n, q = objective.rows, objective.total, objective.n_coefs
+    few = min(n, len(rows)) <= FEW_ROWS_A_COEFFICIENT * q
+    if point.law.share > 0.0 or objective.penalised or few or is_rounding(objective, start):
+        return False
+    rows = witnesses(rows)
+    reference = rows.residuals(start.theta)
+    residuals = _recentred(rows, point.theta, reference)
+    # clean data of any law hardly ever come so far
+    if rows.scale_of(residuals, q) <= (1.1 + 5.0 * q / n) * start.scale:
+        return False
+    before, after = np.abs(reference), np.abs(residuals)
+    pleased = (before > _FAR * start.scale) & (after < _PLEASED * before)
+    return pleased.sum() >= max(4.0, 0.05 * len(rows))
+
+
+def same_scale(n: float, q: float) -> float:
+    """By how much the robust scales of two good fits differ."""
+    return 1.05 + q / n
+
+
+def near_scale(n: float, q: float) -> float:
+    """By how much the robust scale of the plain fit of clean data exceeds the start's, hardly ever more."""
+    return 1.05 + 1.5 * q / n
+
+
+def recentred_scale(rows: Rows, theta, reference, n_coefs: float) -> float:
+    """The robust scale that the slopes give with the intercept nearest to residuals (n,) of reference."""
+    return rows.scale_of(_recentred(rows, theta, reference), n_coefs)
+
+
+def _recentred(rows: Rows, theta, reference) -> np.ndarray:
+    """Residuals (n,) at theta with the intercept that brings them nearest to those of reference.
+
+    Where noise is skewed, fits of equal slopes differ in what they call its centre.
+    """
+    residuals = rows.residuals(theta)
+    if not rows.frame.fit_intercept:
+        return residuals
+    apart = residuals - reference
+    if rows.noise.size:
+        return residuals - median(apart * rows.noise, rows.weights) / rows.noise
+    return residuals - median(apart, rows.weights)
