@@ -20,10 +20,10 @@ from sklearn_robust._rows.sums import N_CROSS, N_SCALARS, Sums
 from sklearn_robust._rows.threads import run_all, serial_blas
 from sklearn_robust._rows.vector import BLOCK, LINE
 
-# Entries of X and rows in a chunk, at most; of how many chunks there is a multiple, for as many threads; up to how many
-# entries one thread is done sooner, where a row costs as much as so many at least.
+# Entries of X and rows in a chunk, at most; of how many chunks there is a multiple, for as many threads, where each has
+# so many entries at least, a row counting as so many.
 CHUNK_ENTRIES, CHUNK_ROWS, _TOGETHER = 2**19, 2**16, 8
-_ALONE, _LEAST_WIDTH = 2**17, 8
+_LEAST_ENTRIES, _LEAST_WIDTH = 2**17, 8
 _STRETCH = 256  # rows that are written out together
 # Entries of X that are kept as a pass packs them, at most, where several targets read them.
 _PACKED_ENTRIES = 2**21
@@ -52,10 +52,11 @@ _OF_HESSIAN = np.array([mixture.CURVATURE, mixture.PULL, mixture.STRETCH, mixtur
 
 def _chunk_size(n: int, width: int) -> int:
     """How many of n rows of so many entries are read at once: as many in each chunk, but for whole blocks."""
-    if n * max(width, _LEAST_WIDTH) <= _ALONE:
-        return n + -n % BLOCK
-    n_chunks = _TOGETHER * -(-n // (_TOGETHER * max(min(CHUNK_ROWS, CHUNK_ENTRIES // max(width, 1)), 1)))
-    size = -(-n // n_chunks)
+    most = max(min(CHUNK_ROWS, CHUNK_ENTRIES // max(width, 1)), 1)
+    n_chunks = max(min(_TOGETHER, n * max(width, _LEAST_WIDTH) // _LEAST_ENTRIES), 1)
+    if n > n_chunks * most:
+        n_chunks = _TOGETHER * -(-n // (_TOGETHER * most))
+    size = max(-(-n // n_chunks), 1)
     return size + -size % BLOCK if size > BLOCK else size
 
 
