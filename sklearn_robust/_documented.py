@@ -70,8 +70,7 @@ coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
         Share of the variance of clean rows that the fit explains.
     weights_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         Weight that the loss gives each row: in [0, 1] for alpha <= 2, near 0 for outliers. Of many rows those of the
-        last pass, which a last step moves by less than 1e-5. Where X and y lie on a GPU, of the kind of array that y
-        is.
+        last pass, to some five digits. Where X and y lie on a GPU, of the kind of array that y is.
     objective_ : float
         Value of the objective at the end.
     history_ : DataFrame

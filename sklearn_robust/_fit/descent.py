@@ -11,8 +11,8 @@ from sklearn_robust._fit.result import Record, StopReason
 
 # Where more digits would not change what is decided next.
 ROUGH_TOL = 1e-4
-# By what factor a step has to lower the gradient to tell how good the next will be.
-_FAST = 0.01
+# By what factor a step has to lower the gradient to tell how good the next will be, and to what for weights to stay.
+_FAST, _NO_MOVE = 0.01, 2e-6
 _EPS = np.finfo(float).eps
 
 
@@ -142,7 +142,7 @@ def _expected(before: Record | None, last: Record) -> float:
     The error of a step from x with the Hessian there is half of what that Hessian's change with x makes it; of the next
     with the same Hessian it is the whole.
     """
-    if before is None or not last.gradient <= _FAST * before.gradient:
+    if before is None or not last.gradient <= min(_FAST * before.gradient, _NO_MOVE):
         return np.inf
     return 2.0 * last.gradient * (last.gradient / before.gradient)
 

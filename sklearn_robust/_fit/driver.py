@@ -42,6 +42,8 @@ _LANDMARKS, _FEW_LANDMARKS = 200, 500
 _FREE, _CAUTION, _LEAST_CAUTION, _MOST_CAUTION = 0.1, 5.0, 0.01, 0.5
 # Rows that tell outliers from heavy tails: of a thousand, some sets find another optimum than all rows do.
 _LEAST_PART = 5000
+# Where its optimum is farther from that of all rows.
+_PART_TOL = 1e-3
 # A gradient that is no longer one.
 _SENSELESS = 1e-3
 
@@ -276,7 +278,7 @@ def _fit_part(rows: Rows, policy, settings: Settings) -> FitResult | None:
     part = rows.part("part", lambda: spread_index(n, size, np.random.default_rng(seed)), seed)
     strength = None if settings.strength is None else settings.strength * size / n
     solver = "auto" if rows.design is None or rows.design.has_matrix else settings.solver
-    coarse = settings._replace(solver=solver, max_iter=50, tol=ROUGH_TOL, strength=strength)
+    coarse = settings._replace(solver=solver, max_iter=50, tol=_PART_TOL, strength=strength)
     return _fit(part, policy, coarse, None, silent)
 
 
