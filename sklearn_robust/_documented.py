@@ -69,8 +69,9 @@ coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
     robust_r2_ : float or ndarray of shape (n_targets,)
         Share of the variance of clean rows that the fit explains.
     weights_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
-        Weight that the loss gives each row: in [0, 1] for alpha <= 2, near 0 for outliers. Of many rows those of the
-        last pass, to some five digits. Where X and y lie on a GPU, of the kind of array that y is.
+        Weight that the loss gives each row: in [0, 1] for alpha <= 2, near 0 for outliers. Of many rows they may be
+        those of the last step but one, which differ in the seventh digit. Where X and y lie on a GPU, of the kind of
+        array that y is.
     objective_ : float
         Value of the objective at the end.
     history_ : DataFrame

@@ -180,7 +180,7 @@ def test_gross_outliers_are_found_among_many_rows(kind):
 
 
 @pytest.mark.parametrize("seed", [0, 19, 122])
-def test_fit_of_many_rows_does_not_leave_that_of_a_part_for_outliers_far_in_x(seed):
+def test_fit_of_many_rows_does_not_leave_that_of_a_part_for_outliers_far_in_x(seed, capsys):
     """In the last two all rows have no optimum near that of the part: its background is too wide to hold there."""
     rng = np.random.default_rng(seed)
     n = 25_000
@@ -189,9 +189,10 @@ def test_fit_of_many_rows_does_not_leave_that_of_a_part_for_outliers_far_in_x(se
     far = rng.permutation(n)[: 3 * n // 10]
     X[far] *= 5.0
     y[far] = 5.0 * rng.normal(size=len(far))
-    model = AdaptiveRobustRegressor().fit(X, y)
+    model = AdaptiveRobustRegressor(verbose=2).fit(X, y)
     assert np.abs(model.coef_ - 1.0).max() < 0.1
     assert model.outlier_proba(X, y)[far].mean() > 0.5
+    assert len(capsys.readouterr().out.splitlines()) == len(model.history_)  # nothing of a fit that was given up
 
 
 @each_kind

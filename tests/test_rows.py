@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import integrate, optimize, stats
+from scipy import integrate, optimize, sparse, stats
 from threadpoolctl import threadpool_limits
 
 from sklearn_robust import losses
@@ -223,6 +223,37 @@ def test_mixture_sums_are_the_derivatives_of_its_cost(alpha, weighted):
     np.testing.assert_allclose(clean_probability(y - X @ theta, law.of_rows()), clean, rtol=1e-9, atol=1e-14)
     known = rows.residual_sums(y - X @ theta, [law.of_rows()] * 2, learned)
     np.testing.assert_allclose(known[1], sums.scalars, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("want", [cpu.SCORE, cpu.HESSIAN])
+def test_scalars_at_a_law_beside_come_with_a_pass_and_leave_it_as_it_is(want):
+    rows = make_rows(n=700)
+    theta = np.full(rows.frame.n_coefs, 0.1)
+    two, below = Law(2.0, 0.9, 0.1, 30.0).of_rows(), Law(1.97, 0.92, 0.1, 30.0).of_rows()
+    alone, weights = rows.sweep(theta, two, want)
+    both, same_weights = rows.sweep(theta, two, want, True, below)
+    for name in ("scalars", "score", "cross", "gram"):
+        np.testing.assert_array_equal(getattr(both, name), getattr(alone, name))
+    np.testing.assert_array_equal(same_weights, weights)
+    np.testing.assert_array_equal(both.beside, rows.sweep(theta, below, want, True)[0].scalars)
+    assert alone.beside is None
+    sparse_rows = Rows(sparse.csr_array(rows.X), rows.y, rows.weights, rows.noise, rows.frame)
+    without = sparse_rows.sweep(theta, two, want, True, below)[0]
+    for name in ("scalars", "score", "cross") if want == cpu.HESSIAN else ("scalars", "score"):
+        np.testing.assert_allclose(getattr(without, name), getattr(alone, name), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("width", [0, 1, 11, 200, 5000, 10**6])
+@pytest.mark.parametrize("n", [1, 127, 5000, 25_000, 100_000, 1_000_001, 10**8])
+def test_chunks_are_whole_blocks_and_as_large_as_each_other(n, width):
+    size = blocks._chunk_size(n, width)
+    n_chunks = -(-n // size)
+    assert size <= max(blocks.CHUNK_ROWS, 1)
+    assert size <= vector.BLOCK or size % vector.BLOCK == 0
+    assert size * width <= blocks.CHUNK_ENTRIES + vector.BLOCK * width
+    assert n_chunks * (size - vector.BLOCK) <= n  # but for the last block of each
+    if n * max(width, 8) < 2**18:
+        assert n_chunks == 1
 
 
 def test_any_number_of_threads_gives_the_same_bits(monkeypatch):

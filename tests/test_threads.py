@@ -1,6 +1,7 @@
 """Fits at once, in threads and processes, give the bits of one fit alone."""
 
 import multiprocessing
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -27,13 +28,13 @@ def alone():
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
-def test_every_part_is_done_once_whoever_takes_it(n_threads):
-    done, wrong = [], ZeroDivisionError("of a part")
+def test_every_part_is_done_once_and_none_after_a_failure(n_threads):
+    done = []
 
     def fails(part):
         done.append(part)
         if part == 3:
-            raise wrong
+            raise ZeroDivisionError("of a part")
         time.sleep(0.001)
 
     with threadpool_limits(n_threads):
@@ -46,6 +47,20 @@ def test_every_part_is_done_once_whoever_takes_it(n_threads):
     assert ended < 100  # those that nobody has begun are left
     time.sleep(0.05)
     assert len(done) == ended  # nobody goes on after the call
+
+
+def test_a_thread_that_is_held_up_holds_up_no_other():
+    others = threading.Semaphore(0)
+
+    def task(part):
+        if part == 0:
+            for _ in range(19):
+                assert others.acquire(timeout=10.0)
+        else:
+            others.release()
+
+    with threadpool_limits(2):
+        run_all(task, 20)
 
 
 def test_in_threads(alone):

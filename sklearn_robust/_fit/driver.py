@@ -40,10 +40,9 @@ _ROUGH_FALL = 0.1
 _LANDMARKS, _FEW_LANDMARKS = 200, 500
 # Up to so many coefficients a row alpha is free, and held below 2 by so much for each more; from where on, and how far.
 _FREE, _CAUTION, _LEAST_CAUTION, _MOST_CAUTION = 0.1, 5.0, 0.01, 0.5
-# Rows that tell outliers from heavy tails: of a thousand, some sets find another optimum than all rows do.
-_LEAST_PART = 5000
-# Where its optimum is farther from that of all rows.
-_PART_TOL = 1e-3
+# Rows that tell outliers from heavy tails: of a thousand, some sets find another optimum than all rows do. More digits
+# than these would be lost on what lies between the optima of a part and of all rows.
+_LEAST_PART, _PART_TOL = 5000, 1e-3
 # A gradient that is no longer one.
 _SENSELESS = 1e-3
 
@@ -123,17 +122,17 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
         point, history, reason = _iterate(objective, policy, solver, theta, law, settings, law.share > 0.0)
     else:
         first = Newton(part.curvatures) if part is not None and solver is Newton else None
+        live = silent if part is not None and law.share > 0.0 else report  # that fit may have to begin again
         ends = settings.max_iter, settings.tol
-        point, history, reason = iterate(
-            objective, careful, solver, theta, careful.clip(law), *ends, report, first=first
-        )
-        report = silent
+        point, history, reason = iterate(objective, careful, solver, theta, careful.clip(law), *ends, live, first=first)
         again = nearer(objective, policy, theta, law, point) if part is not None else None
-        if again is not None:
-            near = walk(policy, theta, again)
+        left = settings.max_iter - len(history)
+        if again is not None and left > 0:
+            near, ends = walk(policy, theta, again), (left, settings.tol)
             found = iterate(objective, policy, solver, near.theta, near.law, *ends, silent, from_below=True)
-            if nearer(objective, policy, theta, law, found[0]) is None:
+            if found[2].converged and nearer(objective, policy, theta, law, found[0]) is None:
                 point, history, reason = found
+        report = report if live is silent else silent
     for iteration, record in enumerate(history):
         report(iteration, record, objective.dof)
     if len(rows) <= objective.inverse.rank and not penalised and (reason.converged or reason is StopReason.STALLED):

@@ -93,7 +93,7 @@ class Newton:
         return found
 
     def landed(self, objective: Objective, policy, point: Point) -> Point | None:
-        """Where a full step leads, without a pass: sums and weights are still those of the point, the Hessian is known.
+        """Where a full step leads, without a pass: sums and weights are still those of the point.
 
         None where a pass costs next to nothing, or the step is no plain one.
         """
@@ -102,7 +102,8 @@ class Newton:
             return None
         free = policy.free(objective, point.sums.scalars, point.law)
         _, gradient = self._seen(objective, policy, point, free)
-        if self._model is None or self.curvatures is None:
+        self._before = None  # what this step told is known, if another is to be taken from here
+        if self._model is None:
             return None
         step, q, law_step = self._newton_step(gradient), len(point.theta), np.zeros(3)
         law_step[list(free)] = step[q:]
@@ -110,9 +111,7 @@ class Newton:
             return None
         law = policy.moved(point.law, law_step, free) if free else point.law
         line1 = objective.value(point) + 0.5 * float(step @ gradient) - objective.normaliser(law)
-        gram, cross = self.curvatures
-        sums = replace(point.sums, gram=gram, cross=cross)
-        return replace(point, theta=point.theta + step[:q], law=law, want=cpu.HESSIAN, sums=sums, line1=line1)
+        return replace(point, theta=point.theta + step[:q], law=law, line1=line1)
 
     def _seen(self, objective: Objective, policy, point: Point, free: tuple[int, ...]):
         """Position and gradient (q + ., ) of a point, by which the Hessian is corrected."""

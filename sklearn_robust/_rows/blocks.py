@@ -1,4 +1,4 @@
-"""Rows in memory, read in chunks of a fixed size by the one thread pool.
+"""Rows in memory, read in chunks of equal size by the one thread pool.
 
 Partial sums are added in the order of the chunks, so the number of threads does not change a bit.
 """
@@ -20,10 +20,11 @@ from sklearn_robust._rows.sums import N_CROSS, N_SCALARS, Sums
 from sklearn_robust._rows.threads import run_all, serial_blas
 from sklearn_robust._rows.vector import BLOCK, LINE
 
-# Entries of X and rows in a chunk, at most; of how many chunks there is a multiple, for as many threads, where each has
-# so many entries at least, a row counting as so many.
-CHUNK_ENTRIES, CHUNK_ROWS, _TOGETHER = 2**19, 2**16, 8
-_LEAST_ENTRIES, _LEAST_WIDTH = 2**17, 8
+# Entries of X and rows in a chunk, at most, but for what fills its last block.
+CHUNK_ENTRIES, CHUNK_ROWS = 2**19, 2**16
+# Chunks come by so many, for as many threads. Fewer rows are divided by two until there are so many entries in each,
+# where a row counts as so many at least.
+_TOGETHER, _LEAST_ENTRIES, _LEAST_WIDTH = 8, 2**17, 8
 _STRETCH = 256  # rows that are written out together
 # Entries of X that are kept as a pass packs them, at most, where several targets read them.
 _PACKED_ENTRIES = 2**21
@@ -51,9 +52,10 @@ _OF_HESSIAN = np.array([mixture.CURVATURE, mixture.PULL, mixture.STRETCH, mixtur
 
 
 def _chunk_size(n: int, width: int) -> int:
-    """How many of n rows of so many entries are read at once: as many in each chunk, but for whole blocks."""
+    """How many of n rows of so many entries are read at once."""
     most = max(min(CHUNK_ROWS, CHUNK_ENTRIES // max(width, 1)), 1)
-    n_chunks = max(min(_TOGETHER, n * max(width, _LEAST_WIDTH) // _LEAST_ENTRIES), 1)
+    enough = n * max(width, _LEAST_WIDTH) // _LEAST_ENTRIES
+    n_chunks = 1 << (min(_TOGETHER, max(enough, 1)).bit_length() - 1)
     if n > n_chunks * most:
         n_chunks = _TOGETHER * -(-n // (_TOGETHER * most))
     size = max(-(-n // n_chunks), 1)
@@ -189,7 +191,7 @@ class Rows:
     def _packed(self) -> np.ndarray:
         """The columns of each block (n_blocks, q, LINE) as a pass packs them, kept where several targets read them."""
         small = self.shared is not None and isinstance(self.X, np.ndarray) and self.X.size <= _PACKED_ENTRIES
-        if not small or self._chunk % BLOCK:
+        if not small or (self.n_chunks > 1 and self._chunk % BLOCK):
             return _NOT_PACKED
         return self.once("packed", self._pack)
 
@@ -232,7 +234,7 @@ class Rows:
             gram = design.gram(per_row * curvature * inverse_noise)
             cross = np.zeros((N_CROSS, score.size))
             cross[0] = design.adjoint(per_row * (pull + stretch))
-            if learn_shape:
+            if learn_shape and law.alpha != 2.0:
                 cross[1] = -design.adjoint(per_row * pull_alpha)
             if law.tail > -np.inf:
                 cross[2] = design.adjoint(per_row * shared_pull)
