@@ -195,6 +195,19 @@ def test_fit_of_many_rows_does_not_leave_that_of_a_part_for_outliers_far_in_x(se
     assert len(capsys.readouterr().out.splitlines()) == len(model.history_)  # nothing of a fit that was given up
 
 
+def test_fit_of_many_rows_that_leaves_that_of_a_part_for_good_is_warned_of():
+    """Of 45% bad leverage all rows have no optimum near that of the part, not even with a narrow background."""
+    rng = np.random.default_rng(0)
+    n = 40_000
+    X = rng.normal(size=(n, 3))
+    y = X.sum(axis=1) + rng.normal(size=n)
+    far = rng.permutation(n)[: 45 * n // 100]
+    X[far] *= 5.0
+    y[far] = 5.0 * rng.normal(size=len(far))
+    with pytest.warns(UserWarning, match="The fit has left its start"):
+        AdaptiveRobustRegressor().fit(X, y)
+
+
 @each_kind
 def test_gross_outliers_are_found_among_a_hundred_rows(kind):
     told = 0

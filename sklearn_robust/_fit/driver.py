@@ -131,7 +131,9 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
             near, ends = walk(policy, theta, again), (left, settings.tol)
             found = iterate(objective, policy, solver, near.theta, near.law, *ends, silent, from_below=True)
             if found[2].converged and nearer(objective, policy, theta, law, found[0]) is None:
-                point, history, reason = found
+                (point, history, reason), again = found, None
+        if part is not None:
+            part = replace(part, ruled=part.ruled or again is not None)
         report = report if live is silent else silent
     for iteration, record in enumerate(history):
         report(iteration, record, objective.dof)

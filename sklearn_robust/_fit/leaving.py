@@ -50,7 +50,7 @@ def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
     """Whether the fit has left the start for clearly larger residuals of most rows, to please some far outliers."""
     rows, n, q = objective.rows, objective.total, objective.n_coefs
     few = min(n, len(rows)) <= FEW_ROWS_A_COEFFICIENT * q
-    if point.law.share > 0.0 or objective.penalised or few or is_rounding(objective, start):
+    if point.law.share >= VANISHED or objective.penalised or few or is_rounding(objective, start):
         return False
     rows = witnesses(rows)
     reference = rows.residuals(start.theta)
