@@ -179,16 +179,21 @@ def test_gross_outliers_are_found_among_many_rows(kind):
     assert likely[~bad].mean() < 0.01
 
 
+def scattered_leverage(n, p, share, seed):
+    """X, y and the rows that are far out in every column, without relation to y."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p))
+    y = X.sum(axis=1) + rng.normal(size=n)
+    far = rng.permutation(n)[: round(share * n)]
+    X[far] *= 5.0
+    y[far] = 5.0 * rng.normal(size=len(far))
+    return X, y, far
+
+
 @pytest.mark.parametrize("seed", [0, 19, 122])
 def test_fit_of_many_rows_does_not_leave_that_of_a_part_for_outliers_far_in_x(seed, capsys):
     """In the last two all rows have no optimum near that of the part: its background is too wide to hold there."""
-    rng = np.random.default_rng(seed)
-    n = 25_000
-    X = rng.normal(size=(n, 5))
-    y = X.sum(axis=1) + rng.normal(size=n)
-    far = rng.permutation(n)[: 3 * n // 10]
-    X[far] *= 5.0
-    y[far] = 5.0 * rng.normal(size=len(far))
+    X, y, far = scattered_leverage(25_000, 5, 0.3, seed)
     model = AdaptiveRobustRegressor(verbose=2).fit(X, y)
     assert np.abs(model.coef_ - 1.0).max() < 0.1
     assert model.outlier_proba(X, y)[far].mean() > 0.5
@@ -197,13 +202,7 @@ def test_fit_of_many_rows_does_not_leave_that_of_a_part_for_outliers_far_in_x(se
 
 def test_fit_of_many_rows_that_leaves_that_of_a_part_for_good_is_warned_of():
     """Of 45% bad leverage all rows have no optimum near that of the part, not even with a narrow background."""
-    rng = np.random.default_rng(0)
-    n = 40_000
-    X = rng.normal(size=(n, 3))
-    y = X.sum(axis=1) + rng.normal(size=n)
-    far = rng.permutation(n)[: 45 * n // 100]
-    X[far] *= 5.0
-    y[far] = 5.0 * rng.normal(size=len(far))
+    X, y, _ = scattered_leverage(40_000, 3, 0.45, 0)
     with pytest.warns(UserWarning, match="The fit has left its start"):
         AdaptiveRobustRegressor().fit(X, y)
 

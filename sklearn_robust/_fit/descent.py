@@ -71,7 +71,8 @@ def iterate(
             goes_on([record for record in further if record.objective < value])
             return there, history, reason_there
     if looks and reason.converged:
-        solver.glances = False
+        if isinstance(solver, Newton):
+            solver.glances = False
         before = history[:-1]
         point, further, reason = descend(objective, policy, solver, point, left, tol, silent, lands=True, before=before)
         goes_on(further[1:])
@@ -111,8 +112,9 @@ def descend(
             return point, history, reason
         if len(history) > max_iter:
             return point, history, StopReason.MAX_ITER
-        if lands and isinstance(solver, Newton) and (expected := _expected([*before, *history])) <= _SURELY * tol:
-            landed = solver.landed(objective, policy, point) if history[-1].gradient <= _NEARLY * tol else None
+        expected = _expected([*before, *history]) if lands and history[-1].gradient <= _NEARLY * tol else np.inf
+        if expected <= _SURELY * tol and isinstance(solver, Newton):
+            landed = solver.landed(objective, policy, point)
             if landed is not None:
                 value = objective.value(landed)
                 history.append(Record(value, landed.law, expected, objective.recorded(landed.theta)))

@@ -126,15 +126,12 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
         ends = settings.max_iter, settings.tol
         point, history, reason = iterate(objective, careful, solver, theta, careful.clip(law), *ends, live, first=first)
         again = nearer(objective, policy, theta, law, point) if part is not None else None
-        left = settings.max_iter - len(history)
-        if again is not None and left > 0:
-            near, ends = walk(policy, theta, again), (left, settings.tol)
-            found = iterate(objective, policy, solver, near.theta, near.law, *ends, silent, from_below=True)
-            if found[2].converged and nearer(objective, policy, theta, law, found[0]) is None:
-                (point, history, reason), again = found, None
-        if part is not None:
-            part = replace(part, ruled=part.ruled or again is not None)
-        report = report if live is silent else silent
+        if part is not None and again is not None:
+            left = settings.max_iter - len(history)
+            found = _staying(objective, policy, solver, theta, law, again, settings, left) if left > 0 else None
+            point, history, reason = found or (point, history, reason)
+            part = replace(part, ruled=part.ruled or found is None)
+        report = silent if live is report else report
     for iteration, record in enumerate(history):
         report(iteration, record, objective.dof)
     if len(rows) <= objective.inverse.rank and not penalised and (reason.converged or reason is StopReason.STALLED):
@@ -151,6 +148,16 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
     return FitResult(
         point, history, reason, objective.total, objective.dof, objective.inverse, ruled, strength, objective, ended
     )
+
+
+def _staying(objective: Objective, policy, solver, theta, law: Law, again: Law, settings: Settings, left: int):
+    """The fit of all rows (point, history, reason), begun again from that of a part; None if it left that again.
+
+    The part's is (theta, law), and so many iterations are left.
+    """
+    near = _walk(objective, policy, theta, again, settings.max_iter)
+    found = iterate(objective, policy, solver, near.theta, near.law, left, settings.tol, silent, True)
+    return found if found[2].converged and nearer(objective, policy, theta, law, found[0]) is None else None
 
 
 def _iterate(objective: Objective, policy, solver, theta, law: Law, settings: Settings, from_below=False):

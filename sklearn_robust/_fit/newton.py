@@ -97,8 +97,8 @@ class Newton:
 
         None where a pass costs next to nothing, or the step is no plain one.
         """
-        few = len(objective.rows) * len(point.theta) <= _FEW_ENTRIES
-        if few or (policy.learns and objective.penalised) or (point.law.alpha == 2.0 and point.law.share == 0.0):
+        apart = policy.learns and objective.penalised
+        if _is_cheap(objective) or apart or (point.law.alpha == 2.0 and point.law.share == 0.0):
             return None
         free = policy.free(objective, point.sums.scalars, point.law)
         _, gradient = self._seen(objective, policy, point, free)
@@ -213,8 +213,13 @@ class Newton:
 
     def _next_want(self, objective: Objective, point: Point) -> int:
         q = len(point.theta)
-        if len(objective.rows) * q <= _FEW_ENTRIES:
+        if _is_cheap(objective):
             return cpu.HESSIAN
         if self._hessians < (1 if q > _MANY_COLUMNS else 2):
             return cpu.HESSIAN
         return cpu.SCORE
+
+
+def _is_cheap(objective: Objective) -> bool:
+    """Whether a pass costs no more than what is between passes."""
+    return len(objective.rows) * len(objective.penalty) <= _FEW_ENTRIES

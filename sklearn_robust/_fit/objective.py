@@ -138,10 +138,8 @@ class Objective:
 
     def at(self, theta, law: Law, want: int, beside: Law | None = None) -> Point:
         """One pass over the rows; it may bring the scalars at a law ``beside`` as well."""
-        if beside is None:
-            sums, weights = self.rows.sweep(theta, law.of_rows(), want, self.learns and law.alpha != 2.0)
-        else:
-            sums, weights = self.rows.sweep(theta, law.of_rows(), want, self.learns, beside.of_rows())
+        other = None if beside is None else beside.of_rows()
+        sums, weights = self.rows.sweep(theta, law.of_rows(), want, self.learns, other)
         return self._point(theta, law, want, sums, weights)
 
     def _point(self, theta, law: Law, want: int, sums: Sums, weights) -> Point:

@@ -45,13 +45,12 @@ class Sandwich:
 def sandwich(objective: Objective, policy, point: Point, seed: int) -> Sandwich:
     """Bread and meat at the last point of a fit."""
     theta, law, q = point.theta, point.law, len(point.theta)
-    learn_shape = objective.learns and law.alpha != 2.0
     free = policy.free(objective, point.sums.scalars, law)
     rows = _enough(objective.rows, seed)
     factor = objective.total / rows.total_weight
     curved, scale = point.sums, 1.0
     if point.want != cpu.HESSIAN:
-        curved, scale = rows.sweep(theta, law.of_rows(), cpu.HESSIAN, learn_shape)[0], factor
+        curved, scale = rows.sweep(theta, law.of_rows(), cpu.HESSIAN, objective.learns)[0], factor
     bread = np.zeros((q + 3, q + 3))
     bread[:q, :q] = scale * curved.gram + np.diag(objective.penalty)
     if not objective.penalised:  # with a penalty the law has an objective of its own
@@ -61,7 +60,7 @@ def sandwich(objective: Objective, policy, point: Point, seed: int) -> Sandwich:
         turn = np.eye(3)  # from (kappa, alpha, logit share)
         turn[1, 0] = -policy.turned(law, free, 1.0, 0.0, 0.0)[1]
         bread[q:, q:] = turn @ policy.hessian(objective, point.sums.scalars, law, free) @ turn.T
-    sums = rows.sweep(theta, law.of_rows(), cpu.MEAT, learn_shape)[0]
+    sums = rows.sweep(theta, law.of_rows(), cpu.MEAT, objective.learns)[0]
     meat = factor * (sums.gram - np.outer(sums.score, sums.score) / rows.total_weight)
     kept = [*range(q), *(q + k for k in free)]
     basis = objective.inverse.basis

@@ -206,7 +206,9 @@ class Rows:
         packed[:, :, :BLOCK] = columns.reshape(frame.n_coefs, n_blocks, BLOCK).swapaxes(0, 1)
         return packed
 
-    def sweep(self, theta, law: RowLaw, want: int, learn_shape=False, beside: RowLaw | None = None):
+    def sweep(
+        self, theta, law: RowLaw, want: int, learn_shape: bool = False, beside: RowLaw | None = None
+    ) -> tuple[Sums, np.ndarray]:
         """One pass over X, at coefficients theta (q,) in working units: the sums, and the loss's weights (n,)."""
         if self.design is not None:
             return self._sweep_by_terms(self.design, self.residuals(theta), law, want, learn_shape)

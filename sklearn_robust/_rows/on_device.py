@@ -232,7 +232,9 @@ class DeviceRows(Rows):
             there.for_kernels[1] if out is None else out,
         )  # fmt: skip
 
-    def sweep(self, theta, law: RowLaw, want: int, learn_shape=False, beside: RowLaw | None = None):
+    def sweep(
+        self, theta, law: RowLaw, want: int, learn_shape: bool = False, beside: RowLaw | None = None
+    ) -> tuple[Sums, Any]:
         """One pass over X, at coefficients theta (q,) in working units: the sums, and the loss's weights (n,)."""
         weights = LazyWeights(self, theta, law)
         if self._wide is not None:
