@@ -20,15 +20,20 @@ def extra_peak(model, X, y) -> int:
         tracemalloc.stop()
 
 
-SHAPES = [(200_000, 20), (400_000, 1), (100_000, 50)]
+SHAPES = [(100_000, 10), (100_000, 20), (200_000, 20), (400_000, 1), (100_000, 50)]
+MODELS = [AdaptiveRobustRegressor(), AdaptiveRobustRegressor(solver="irls"), GeneralRobustRegressor()]
 
 
-@pytest.mark.parametrize("model", [AdaptiveRobustRegressor(), GeneralRobustRegressor()], ids=str)
+@pytest.mark.parametrize("noise", ["t3", "outliers"])  # with outliers alpha = 2 and a smaller one are both looked at
+@pytest.mark.parametrize("model", MODELS, ids=str)
 @pytest.mark.parametrize(("n", "p"), SHAPES)
-def test_extra_memory_of_a_fit(model, n, p):
+def test_extra_memory_of_a_fit(model, n, p, noise):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n, p))
-    y = X.sum(axis=1) + rng.standard_t(3, size=n)
+    errors = rng.standard_t(3, size=n) if noise == "t3" else rng.normal(size=n)
+    if noise == "outliers":
+        errors[: n // 10] += 20.0 * rng.normal(size=n // 10)
+    y = X.sum(axis=1) + errors
     model.fit(X, y)  # compiles, and starts threads
     assert extra_peak(model, X, y) <= 0.1 * X.nbytes + 16 * n
 

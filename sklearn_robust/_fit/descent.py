@@ -70,6 +70,7 @@ def iterate(
         if further[-1].objective < value - 1e-12 * abs(value):
             goes_on([record for record in further if record.objective < value])
             return there, history, reason_there
+        del there  # and with it its weights
     if looks and reason.converged:
         if isinstance(solver, Newton):
             solver.glances = False
@@ -120,14 +121,14 @@ def descend(
                 history.append(Record(value, landed.law, expected, objective.recorded(landed.theta)))
                 report(len(history) - 1, history[-1], objective.dof)
                 return landed, history, StopReason.GRADIENT
-        following = solver.step(objective, policy, point)
+        last = objective.stepping(point)
+        del point  # and with it its weights
+        point = solver.step(objective, policy, last)
         if penalised and len(history) > 2 and history[-1].gradient > 0.5 * history[-3].gradient:
             # the law has an objective of its own: the two may chase each other round, until it goes half the way
-            law = policy.between(point.law, following.law)
-            following = objective.at(following.theta, law, following.want)
-        if following.law == point.law and np.array_equal(following.theta, point.theta):
+            point = objective.at(point.theta, policy.between(last.law, point.law), point.want)
+        if point.law == last.law and np.array_equal(point.theta, last.theta):
             return point, history, StopReason.STALLED
-        point = following
 
 
 def _overflows(point: Point) -> bool:

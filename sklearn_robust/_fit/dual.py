@@ -136,6 +136,10 @@ class DualObjective(Objective):
         move = self.inverse @ point.gradient
         return max(float(np.abs(move[0] + move[1 : 1 + n]).max()), abs(float(point.gradient[0])) / self.total)
 
+    def stepping(self, point: Point) -> Point:
+        """The point itself: IRLS needs its weights."""
+        return point
+
     def weighted_inverse(self, point: Point) -> DualInverse:  # type: ignore[override]
         """Of ridge with the weights of a point."""
         return DualInverse(self.rows, self.strength, self.rows.precisions * point.weights)

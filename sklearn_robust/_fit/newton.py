@@ -208,6 +208,7 @@ class Newton:
             change = objective.value(following) - value
             if change <= 0.0 or (-slope <= noise and change <= noise):
                 return following
+            del following  # which has weights for all rows
             length *= 0.5
         return None
 

@@ -11,7 +11,7 @@ not depend on the units of y.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from sklearn_robust._fit.ridge import ConjugateGradients, Diagonal, Inverse, sol
 from sklearn_robust._loss import log_partition as partition
 from sklearn_robust._loss.tails import isf
 from sklearn_robust._rows.blocks import RowLaw, Rows
+from sklearn_robust._rows.frame import NONE
 from sklearn_robust._rows.sums import LOSS, Sums
 
 
@@ -155,6 +156,10 @@ class Objective:
             point.sums.scalars * (factor * factor), point.sums.score * factor, point.sums.cross, point.sums.gram
         )
         return self._point(point.theta, Law(2.0, c), point.want, sums, point.weights)
+
+    def stepping(self, point: Point) -> Point:
+        """The point as a step from it needs it: without its weights (n,), so that the next ones have their place."""
+        return replace(point, weights=NONE)
 
     def value(self, point: Point) -> float:
         """What the fit as a whole lowers: line 1, with the log terms where they count."""

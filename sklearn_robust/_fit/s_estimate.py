@@ -81,7 +81,8 @@ def _max_steps(some: Some, most: int) -> int:
 
 def _scales(some: Some, candidates, y, n_coefs: float) -> np.ndarray:
     """The M-scale (k,) of each of some coefficients (k, q), by near rows."""
-    residuals, total = y - candidates @ some.columns, float(some.near.sum())
+    residuals, total = candidates @ some.columns, float(some.near.sum())
+    np.subtract(y, residuals, out=residuals)
     return np.array([m_scale(line, some.near, total, n_coefs * some.share, 0.0, _ROUGH) for line in residuals])
 
 

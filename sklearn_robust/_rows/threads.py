@@ -72,12 +72,13 @@ def run_all(task, n_parts: int) -> None:
         return
 
     waiting = deque(range(n_parts))
+    tasks = [task]  # a thread of the pool may keep ``work`` for a while, but not the arrays that a task refers to
 
     def work() -> None:
         _inside.pool = True
         try:
             for part in _taken_from(waiting):
-                task(part)
+                tasks[0](part)
         except BaseException:
             waiting.clear()
             raise
@@ -90,6 +91,7 @@ def run_all(task, n_parts: int) -> None:
     finally:  # nobody may write to the buffers of a call that has ended
         others = [other for other in others if not other.cancel()]
         wait(others)
+        tasks.clear()
     for other in others:
         other.result()
 
