@@ -207,6 +207,46 @@ def test_fit_of_many_rows_that_leaves_that_of_a_part_for_good_is_warned_of():
         AdaptiveRobustRegressor().fit(X, y)
 
 
+RARE = {
+    "one far y": lambda X, y: y.__setitem__(0, 1e6),
+    "five farther than Gaussian noise comes": lambda X, y: y.__setitem__(slice(5), 100.0),
+    "a missing code in a cell": lambda X, y: X.__setitem__((0, 0), -9999.0),
+    "three cells far in x": lambda X, y: X.__setitem__((slice(3), 0), 100.0),
+    "a row far in all columns": lambda X, y: X.__setitem__(0, 100.0),
+}
+
+
+@pytest.mark.parametrize("kind", RARE)
+@pytest.mark.parametrize("n", [2_000, 19_999, 60_000])
+def test_outliers_rarer_than_one_in_a_thousand_rows_are_set_aside(kind, n):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(n, 3))
+    y = X @ COEF + INTERCEPT + rng.normal(size=n)
+    RARE[kind](X, y)
+    model = AdaptiveRobustRegressor().fit(X, y)
+    n_far = {"five": 5, "thre": 3}.get(kind[:4], 1)
+    assert np.abs([*(model.coef_ - COEF), model.intercept_ - INTERCEPT]).max() < 4.0 / np.sqrt(n)
+    assert 0.9 * n_far / n < model.contamination_ < 1.5 * n_far / n
+    assert model.outlier_proba(X, y)[:n_far].min() > 0.99
+    assert model.alpha_ > 1.8
+    assert abs(model.scale_ - 1.0) < 4.0 / np.sqrt(n)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"contamination": 0.0}, {"alpha_bounds": (1.0, 1.0), "contamination": 0.0}, {"solver": "irls"}],
+    ids=str,
+)
+def test_all_rows_begin_again_where_their_part_had_no_outlier(parameters, capsys):
+    X, y = clean_data(n=30_000)
+    y[0] += 1e6
+    model = AdaptiveRobustRegressor(**parameters, verbose=True).fit(X, y)
+    np.testing.assert_allclose(model.coef_, COEF, atol=0.1)
+    first = capsys.readouterr().out.splitlines()[0]  # nothing is told of what did not stay
+    assert "iteration 0:" in first
+    assert f"alpha {model.history_['alpha'].iloc[0]:.4g}," in first
+
+
 @each_kind
 def test_gross_outliers_are_found_among_a_hundred_rows(kind):
     told = 0

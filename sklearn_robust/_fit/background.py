@@ -28,8 +28,10 @@ import numpy as np
 
 from sklearn_robust._fit.leaving import (
     FEW_ROWS_A_COEFFICIENT,
+    GROSS,
     VANISHED,
     has_vanished,
+    is_empty,
     is_lost,
     near_scale,
     recentred_scale,
@@ -97,14 +99,14 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
         likely = _likely_law(objective, policy, residuals, law, start)
         if likely is not None:
             narrow = near(policy, likely)
-        if narrow is None or narrow.law.share < VANISHED:
+        if narrow is None or is_empty(objective, narrow):
             narrow, policy = _behind_second_door(objective, policy, start, residuals, plain, near)
     if narrow is None:
         return None
     start, residuals = sharp()
     law = policy.widened(objective, narrow.law)._replace(width=_WIDE * start.scale)
     wide = walk(policy, narrow.theta, law)
-    vanished = policy.contamination is None and wide.law.share < VANISHED
+    vanished = policy.contamination is None and is_empty(objective, wide)
     scales = [recentred_scale(objective.rows, point.theta, residuals, objective.n_coefs) for point in (narrow, wide)]
     point = narrow if vanished or scales[1] > same_scale(objective.total, objective.n_coefs) * scales[0] else wide
     law = point.law
@@ -166,7 +168,7 @@ def _behind_second_door(objective: Objective, policy: Learned, start: Start, res
     if narrow is None:
         return None, policy
     # whether there are outliers that heavy tails would not do for
-    if narrow.law.share < VANISHED or _local_gain(objective, policy, narrow) <= _least_gain(n, q, wider):
+    if is_empty(objective, narrow) or _local_gain(objective, policy, narrow) <= _least_gain(n, q, wider):
         if objective.flexible or (_crowded(n, q) and wider <= _far_scale(n, q)):
             return None, policy
         policy = replace(policy, contamination=_DENSE_SHARE)
@@ -199,7 +201,7 @@ def is_called_for(objective: Objective, policy: Learned, point: Point, walk) -> 
     """
     if policy.contamination is not None:
         return not is_lost(point.law)
-    if has_vanished(point.law):
+    if has_vanished(objective, point):
         return False
     chance = _chance(objective)
     if has_few_rows(objective, point.law.share):  # nothing but the law that is held tells how far is far
@@ -286,10 +288,16 @@ def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, star
     chance, scale = _chance(objective), start.scale
     sizes, weights = np.abs(np.asarray(residuals)), objective.rows.all_weights
     far = sizes > _FAR_ENOUGH * scale
-    gain = float(weights[far].sum()) * _GAIN_A_ROW  # at most
+    n, total = objective.total, float(weights[far].sum())
+    laws = _mixtures(objective, policy, scale, _TEST_WIDTH * scale, _TEST_KNEE * scale)
+    gain = total * _GAIN_A_ROW  # at most, unless the tails that reach so far cost all other rows more
+    if sizes.max(initial=0.0) > GROSS * scale and policy.contamination is None:
+        rare = laws[0]._replace(share=min(total / n, laws[0].share))
+        values = objective.line2(residuals, [law, rare])[1]
+        gain = max(gain, float(values[0] - values[1]))
+        laws.append(rare)
     if gain <= max(chance - _MOST_EVIDENCE, 0.0):
         return None
-    n = objective.total
     evidence = _leverage_evidence(sizes, start, n) - _CHANCE_EVIDENCE
     evidence *= 1.0 + min(1.0, (_FEW_FOR_LEVERAGE / n) ** 2)
     if _gap_evidence(sizes, weights, far, scale) > _SURE_GAP:
@@ -298,7 +306,6 @@ def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, star
     if gain < chance:
         return None
     goal = policy.settled(objective, residuals, [law])[1] - chance
-    laws = _mixtures(objective, policy, scale, _TEST_WIDTH * scale, _TEST_KNEE * scale)
     mixed, value = policy.settled(objective, residuals, laws, goal)
     return mixed if value < goal else None
 

@@ -19,13 +19,13 @@ from sklearn_robust._fit.fixed import Fixed
 from sklearn_robust._fit.flexible import flexible_start, is_soft, lowered, stiff_strength
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.lbfgs import LBFGS
-from sklearn_robust._fit.leaving import has_left, is_ruled
+from sklearn_robust._fit.leaving import has_left, is_ruled, is_surprised
 from sklearn_robust._fit.newton import Newton
 from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.result import FitResult, StopReason
 from sklearn_robust._fit.ridge import residual_dof, scaling_of
 from sklearn_robust._fit.sandwich import sandwich
-from sklearn_robust._fit.start import find_start, ols
+from sklearn_robust._fit.start import Start, find_start, ols
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows, spread_index
 from sklearn_robust._rows.kernels import KernelRows
@@ -82,14 +82,15 @@ def fit(
     return replace(result, sandwich=sandwich(result.objective, result.policy, result.point, settings.seed))
 
 
-def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitResult:
+def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, given: Start | None = None) -> FitResult:
+    """``fit`` but for the sandwich; from a start that is ``given`` where a part of the rows is none to begin with."""
     # from alpha = 2 on the loss is convex and leaves no row aside: least squares is nearest to its optimum
     if not policy.learns and policy.alpha >= 2.0:
         settings = settings._replace(init="ols")
     starts = warm is None or policy.measures_start  # a measured scale is the data's own, wherever coefficients begin
     exact = isinstance(rows, KernelRows)
     begin = _begin_exact if exact else _begin
-    objective, strength, part, start, theta, law = begin(rows, policy, settings, starts, warm is None)
+    objective, strength, part, start, theta, law = begin(rows, policy, settings, starts, warm is None, given)
     if warm is not None:
         theta, law = warm[0], law if policy.measures_start else policy.clip(warm[1])
     solver = (DUAL_SOLVERS if exact else SOLVERS)[settings.solver]
@@ -122,7 +123,7 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
         point, history, reason = _iterate(objective, policy, solver, theta, law, settings, law.share > 0.0)
     else:
         first = Newton(part.curvatures) if part is not None and solver is Newton else None
-        live = silent if part is not None and law.share > 0.0 else report  # that fit may have to begin again
+        live = silent if part is not None else report  # that fit may have to begin again
         ends = settings.max_iter, settings.tol
         point, history, reason = iterate(objective, careful, solver, theta, careful.clip(law), *ends, live, first=first)
         again = nearer(objective, policy, theta, law, point) if part is not None else None
@@ -131,6 +132,9 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable) -> FitR
             found = _staying(objective, policy, solver, theta, law, again, settings, left) if left > 0 else None
             point, history, reason = found or (point, history, reason)
             part = replace(part, ruled=part.ruled or found is None)
+        elif part is not None and is_surprised(objective, policy, law, part, point):
+            start = Start(theta, objective.rows.m_scale(theta, objective.n_coefs))
+            return _fit(rows, policy, settings, None, report, start)
         report = silent if live is report else report
     for iteration, record in enumerate(history):
         report(iteration, record, objective.dof)
@@ -250,10 +254,10 @@ def _careful(objective: Objective, policy, law: Law):
     return replace(policy, high=high) if has_tails else policy
 
 
-def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool):
+def _begin(rows: Rows, policy, settings: Settings, starts: bool, cold: bool, start: Start | None):
     """The objective, the strength, the fit of a part or else the start, and where to begin (None where not asked)."""
-    part = _fit_part(rows, policy, settings) if cold and policy.learns else None
-    strength, start = settings.strength, None
+    part = _fit_part(rows, policy, settings) if cold and policy.learns and start is None else None
+    strength = settings.strength
     theta = law = None
     if part is not None:
         strength = part.strength if strength is None else strength
@@ -305,7 +309,7 @@ def _curvatures(part: FitResult, theta, law: Law, total: float):
     return factor * sums.gram, factor * sums.cross
 
 
-def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool):
+def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool, _):
     """The same with an exact kernel; the part is a rough fit with a few landmarks, whose weights and law are kept."""
     part, strength, law, theta = None, settings.strength, None, None
     if starts or strength is None:

@@ -1,14 +1,22 @@
-"""Whether a fit has left where it began for clearly larger residuals of most rows."""
+"""Whether a fit has left where it began for clearly larger residuals of most rows, or began where it should not."""
+
+import math
 
 import numpy as np
 
 from sklearn_robust._fit.objective import Law, Objective, Point
+from sklearn_robust._fit.result import FitResult
 from sklearn_robust._fit.start import Start, is_rounding
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import median
+from sklearn_robust._rows.sums import DIRTY
 
-# A share that is next to nothing.
-VANISHED = 1e-3
+# A share that is next to nothing, and how many rows: of many, fewer than one in a thousand may be outliers.
+VANISHED, _LESS_THAN_A_ROW = 1e-3, 0.9
+# By how much a row of all costs more than one of a part, over the root of how many are in that: ten times what the cost
+# of Gaussian noise varies, and four times that of Cauchy's. How much smaller alpha is, and how far out a row lies, that
+# no part of clean rows hides.
+_SURPRISING, _HEAVIER, GROSS = 7.0, 0.3, 7.0
 # With fewer rows a coefficient nothing is told apart.
 FEW_ROWS_A_COEFFICIENT = 3.0
 # A fit is ruled by rows this many scales from the start's, if it brought them this much nearer.
@@ -23,9 +31,14 @@ def witnesses(rows: Rows) -> Rows:
     return rows.part("witnesses", lambda: np.linspace(0, n_rows - 1, most).astype(np.intp))
 
 
-def has_vanished(law: Law) -> bool:
+def has_vanished(objective: Objective, point: Point) -> bool:
     """Whether there is next to nothing in a background, or no telling it from the rows."""
-    return law.share < VANISHED or is_lost(law)
+    return is_empty(objective, point) or is_lost(point.law)
+
+
+def is_empty(objective: Objective, point: Point) -> bool:
+    """Whether there is not even a row in a background."""
+    return float(point.sums.scalars[DIRTY]) < min(VANISHED * objective.total, _LESS_THAN_A_ROW)
 
 
 def is_lost(law: Law) -> bool:
@@ -38,12 +51,30 @@ def has_left(objective: Objective, theta, law: Law, point: Point) -> bool:
 
     J counts log c for S - d rows alone, so a law so wide that outliers are bent to gains by each of the d others.
     """
-    lost = has_vanished(point.law) if law.share > 0.0 else point.law.alpha > law.alpha
+    lost = has_vanished(objective, point) if law.share > 0.0 else point.law.alpha > law.alpha
     if not (objective.flexible and objective.learns and lost and point.law.c > law.c):
         return False
     q = objective.n_coefs
     before, after = (objective.rows.m_scale(at, q) for at in (theta, point.theta))
     return after > near_scale(objective.total, q) * before
+
+
+def is_surprised(objective: Objective, policy, law: Law, part: FitResult, point: Point) -> bool:
+    """Whether all rows, begun at a law without a background, have outliers that the fit of a part knew nothing of.
+
+    They cost a row more than chance would, or their tails are heavier, or one is farther out than Gaussian noise comes.
+    """
+    if not policy.learns or objective.flexible or law.share > 0.0 or point.law.share > 0.0:
+        return False
+    ends = (objective.value(point), objective.total, objective.dof, point.law), (
+        part.history[-1].objective, part.total, part.dof, part.point.law,
+    )  # fmt: skip
+    here, there = ((value + (total - dof) * math.log(law.c)) / total for value, total, dof, law in ends)
+    if here - there > _SURPRISING / math.sqrt(part.total) or law.alpha - point.law.alpha > _HEAVIER:
+        return True
+    if point.law.alpha < 2.0 or policy.low == 2.0:
+        return False
+    return objective.rows.largest_residual(point.theta) > GROSS * point.law.c
 
 
 def is_ruled(objective: Objective, start: Start, point: Point) -> bool:

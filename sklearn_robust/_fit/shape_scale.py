@@ -53,7 +53,7 @@ _GENEROUS = 1.5
 _TOO_WIDE = 2.0
 _MAX_HALVINGS = 30
 # Between these the share of a background is learned.
-_LEAST_SHARE, LARGEST_SHARE = 1e-4, 0.5
+_LEAST_SHARE, LARGEST_SHARE = 1e-5, 0.5
 _SHARE_REACH = 2.0
 _SETTLED, _OUTLOOK = 1e-3, 4.0
 _NORMAL_MEAN_Z_LOG_Z = 2.0 - np.euler_gamma - np.log(2.0)

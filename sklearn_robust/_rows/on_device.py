@@ -100,6 +100,14 @@ class DeviceVector:
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return np.array(self._here, dtype=dtype) if copy else np.asarray(self._here, dtype=dtype)
 
+    def min(self) -> float:
+        """The smallest entry."""
+        return float(self.array.min())
+
+    def max(self) -> float:
+        """The largest entry."""
+        return float(self.array.max())
+
     def __sub__(self, other) -> np.ndarray:
         return self._here - np.asarray(other)
 
