@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from problems import both, each_init, each_solver, fresh, make_data, outliers
+from scipy import sparse
 from sklearn.linear_model import LinearRegression
 from sklearn.utils import check_random_state
 
@@ -116,3 +117,20 @@ def test_mm_estimator_has_the_chosen_efficiency(alpha, efficiency):
     error = np.std(squares @ (1.0, -simulated)) * np.sqrt(len(squares)) / ours
     assert error < 0.01
     assert abs(simulated - efficiency) < 0.01 + 2.0 * error
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("n", "p", "filled"), [(1000, 3, 0.1), (400, 20, 0.3)])
+def test_error_bars_do_not_make_leverage_of_columns_that_are_mostly_zero(n, p, filled, seed):
+    """Zeros of a centred column differ once they are divided by noise scales: the others were all far out then."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p)) * (rng.uniform(size=(n, p)) < filled)
+    noise_scale = rng.uniform(0.3, 3.0, size=n)
+    coef = np.arange(1.0, p + 1.0)
+    y = X @ coef + noise_scale * rng.normal(size=n)
+    y[: n // 10] += 20.0
+    model = AdaptiveRobustRegressor().fit(X, y, noise_scale=noise_scale)
+    np.testing.assert_allclose(model.coef_, coef, atol=0.6)
+    of_sparse = AdaptiveRobustRegressor().fit(sparse.csr_array(X), y, noise_scale=noise_scale)
+    np.testing.assert_allclose(of_sparse.coef_, model.coef_, rtol=1e-9)
+    np.testing.assert_allclose(model.fit(X, 3.0 * y, noise_scale=noise_scale).coef_, 3.0 * of_sparse.coef_, rtol=1e-9)

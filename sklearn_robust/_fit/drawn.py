@@ -26,19 +26,23 @@ _SPREAD_ROWS = 1024  # tell how far a row is out
 # From so many robust standard deviations on a row counts as far out: in some column, or along one direction.
 _NEAR, _NEAR_ALONG = 2.0, 1.5
 _EPS = np.finfo(float).eps
+# Of a column that is mostly one number, divided by noise scales and multiplied again.
+_ROUNDING = 8.0 * _EPS
 
 
 @dataclass(frozen=True)
 class Some:
     """Some rows, written out but for y: their numbers (m,), columns (q, m), weights (m,) and ``near`` (m,).
 
-    ``near`` are weights that fall off with leverage.
+    ``near`` are weights that fall off with leverage, as it was before columns with a centre were divided by the noise
+    scales (m,), or the 1 that stands for these: zeros of such a column would differ then.
     """
 
     numbers: np.ndarray
     columns: np.ndarray
     weights: np.ndarray
     near: np.ndarray
+    noise: np.ndarray | float
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -47,9 +51,9 @@ class Some:
         """Median and robust standard deviation of each column (q, 1)."""
         middle, size = np.empty((2, len(self.columns), 1))
         for part in _stretches(self.columns):
-            middle[part, 0], deviations = _deviations(self.columns[part], self.weights)
+            middle[part, 0], deviations = _deviations(self.columns[part] * self.noise, self.weights)
             size[part, 0] = _spreads(deviations, self.weights)
-        return middle, size
+        return middle, np.where(size > _ROUNDING * np.abs(middle), size, 0.0)
 
     def weighted(self, spread) -> "Some":
         """With weights ``near`` that fall off where a row is far out in some column.
@@ -62,14 +66,15 @@ class Some:
         far = np.empty(len(self))
         for first in range(0, len(far), _STRETCH):  # without a copy of all columns
             part = slice(first, first + _STRETCH)
-            far[part] = (np.abs(self.columns[:, part] - middle) / size).max(axis=0)
+            noise = self.noise[part] if isinstance(self.noise, np.ndarray) else self.noise
+            far[part] = (np.abs(self.columns[:, part] * noise - middle) / size).max(axis=0)
         return self._without_far(far, _NEAR)
 
     def near_along(self, direction) -> "Some | None":
         """With weights ``near`` that fall off along a direction (q,); None where most rows agree in it."""
-        _, apart = _deviations(direction[None] @ self.columns, self.weights)
+        (middle,), apart = _deviations(direction[None] @ self.columns * self.noise, self.weights)
         (size,) = _spreads(apart, self.weights)
-        return self._without_far(apart[0] / size, _NEAR_ALONG) if size > 0.0 else None
+        return self._without_far(apart[0] / size, _NEAR_ALONG) if size > _ROUNDING * abs(middle) else None
 
     def _without_far(self, far, limit: float) -> "Some":
         return replace(self, near=self.weights * (limit / np.maximum(far, limit)) ** 4)
@@ -96,7 +101,9 @@ class Some:
     def chosen(self, taken) -> "Some":
         """Rows drawn by weight, and then of weight 1."""
         near = self.near[taken] / self.weights[taken]
-        return Some(self.numbers[taken], np.ascontiguousarray(self.columns[:, taken]), np.ones(len(taken)), near)
+        noise = self.noise[taken] if isinstance(self.noise, np.ndarray) else self.noise
+        columns = np.ascontiguousarray(self.columns[:, taken])
+        return Some(self.numbers[taken], columns, np.ones(len(taken)), near, noise)
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ class Tried:
         draws = _draw(rng, weights, (min(N_SUBSETS, int(_MOST_SUBSET_WORK / q**3)), q + min(q, 10)))
         distances, basis = np.zeros(len(some)), np.empty((0, len(some)))
         for part in _stretches(columns):
-            distances += distances_of(columns[part], weights)
+            distances += distances_of(columns[part] * some.noise, weights)
         if n_components:
             values, vectors = np.linalg.eigh((columns * weights) @ columns.T)
             kept = values > len(values) * _EPS * values[-1]
@@ -172,7 +179,8 @@ class Drawn(NamedTuple):
         def draw() -> "Drawn":
             columns, _, weights = rows.dense(numbers)
             weights = np.ones(len(numbers)) if drawn else weights
-            judges = Some(numbers, columns, weights, weights)
+            noise = rows.noise[numbers] if rows.noise.size and rows.frame.fit_intercept else 1.0
+            judges = Some(numbers, columns, weights, weights, noise)
             few = judges.thinned(n_few)
             spread = few.thinned(_SPREAD_ROWS).spread()
             all_judges = judges.weighted(spread)
@@ -184,9 +192,9 @@ class Drawn(NamedTuple):
 
 def distances_of(variables, weights) -> np.ndarray:
     """Squared distances (m,) from the medians of variables (k, m), in median deviations."""
-    deviations = _deviations(variables, weights)[1]
+    middle, deviations = _deviations(variables, weights)
     sizes = medians(deviations, weights)
-    sizes = np.where(sizes > 0.0, sizes, deviations.max(axis=1))
+    sizes = np.where(sizes > _ROUNDING * np.abs(middle), sizes, deviations.max(axis=1))
     deviations /= np.where(sizes > 0.0, sizes, 1.0)[:, None]
     return np.einsum("ji,ji->i", deviations, deviations)
 

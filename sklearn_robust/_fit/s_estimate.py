@@ -185,7 +185,7 @@ def _nearest_half(tried: Tried, y) -> np.ndarray:
     N. Billor, A. S. Hadi, P. F. Velleman, Computational Statistics & Data Analysis 34, 2000.
     """
     weights = tried.some.weights
-    distances = (tried.distances + distances_of(y[None], weights))[None]
+    distances = (tried.distances + distances_of(y[None] * tried.some.noise, weights))[None]
     return (distances <= medians(distances, weights)[:, None]).astype(float)
 
 
