@@ -6,10 +6,22 @@ from functools import lru_cache
 import naive_fit
 import numpy as np
 import pytest
-from problems import assert_finite, both, each_init, each_solver, gaussian, ignored, make_data, of_size, outliers
+from problems import (
+    SOLVERS,
+    assert_finite,
+    both,
+    each_init,
+    each_solver,
+    gaussian,
+    ignored,
+    make_data,
+    of_size,
+    outliers,
+)
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LinearRegression
 
 from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor
 
@@ -390,3 +402,28 @@ def test_one_row_more_than_coefficients_of_all_losses(model):
     assert np.isfinite([*model.coef_, model.intercept_, model.c_, model.scale_, *model.weights_]).all()
     assert model.converged_
     assert np.abs(naive_fit.coefficient_gradient(model, X, y)).max() < 1e-6
+
+
+@pytest.mark.parametrize("size", [-9999.0, 1e8, -999999999.0, 1e20, 1e99])
+@pytest.mark.parametrize("n", [200, 2000, 30_000])
+@pytest.mark.parametrize(
+    "model",
+    [*(AdaptiveRobustRegressor(solver=solver) for solver in SOLVERS), GeneralRobustRegressor(alpha=-2.0, init="s")],
+    ids=str,
+)
+def test_a_row_of_fill_values_does_not_hide_what_the_others_determine(model, n, size):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 4))
+    y = X @ [1.0, 2.0, 3.0, 4.0] + 2.0 + rng.normal(size=n)
+    X[5] = size
+    model.fit(X, y)
+    assert np.abs([*(model.coef_ - [1.0, 2.0, 3.0, 4.0]), model.intercept_ - 2.0]).max() < 5.0 / np.sqrt(n)
+
+
+def test_least_squares_goes_through_a_row_of_fill_values():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2))
+    y = X.sum(axis=1) + rng.normal(size=200)
+    X[5] = 1e6
+    model = GeneralRobustRegressor(alpha=2.0).fit(X, y)
+    np.testing.assert_allclose(model.coef_, LinearRegression().fit(X, y).coef_, rtol=1e-6)

@@ -342,19 +342,25 @@ def _objective(rows: Rows, policy, strength: float, part: FitResult | None, flex
     total = rows.total_weight
     if part is not None and part.inverse is not None and strength == 0.0 and part.inverse.rank == len(penalty):
         determined = inverse = part.inverse.scaled(part.total / total)
+        tamed = None
         dof = total - len(penalty)
     else:
         gram = rows.once("gram", rows.gram)
 
         def found():
-            inverse = scaling_of(gram, penalty)
+            inverse, tamed = scaling_of(gram, penalty), None
+            if inverse.rank < len(penalty) and policy.least_alpha < 2.0 and not flexible:
+                tamed = rows.tamed_weights()
+            if tamed is not None:
+                inverse = scaling_of(replace(rows, weights=tamed).gram(), penalty)
             determined = scaling_of(gram, np.zeros_like(penalty)) if penalty.any() and not flexible else inverse
-            return inverse, determined, residual_dof(total, gram, penalty) if penalty.any() else total - inverse.rank
+            dof = residual_dof(total, gram, penalty) if penalty.any() else total - inverse.rank
+            return inverse, determined, dof, tamed
 
-        inverse, determined, dof = rows.once("inverse", found, strength)
+        inverse, determined, dof, tamed = rows.once("inverse", found, strength)
     variance = determined.variances.max(initial=0.0)
     if inverse is not determined:
         variance = min(variance, inverse.variances.max(initial=0.0))
     amplification = float(np.sqrt(max(total * variance, 1.0)))
     dof = dof if dof > 1e-9 * total else 0.0
-    return Objective(rows, penalty, inverse, amplification, total, dof, policy.learns, flexible)
+    return Objective(rows, penalty, inverse, amplification, total, dof, policy.learns, flexible, tamed)

@@ -95,7 +95,8 @@ class Objective:
     ``inverse`` is (X'SX + P)^-1, estimated from a part of the rows where they are many: a scaling, not a statistic. Of
     a gram that is no matrix it is the diagonal's.
     ``amplification`` says how much larger a coefficient may move than its gradient, where columns nearly depend on each
-    other. ``flexible`` tells whether columns are features of a kernel.
+    other. ``flexible`` tells whether columns are features of a kernel. ``tamed`` are sample weights (n,) that keep rows
+    far out from hiding what the others determine, where they are needed: the inverse is theirs then.
     """
 
     rows: Rows
@@ -106,6 +107,7 @@ class Objective:
     dof: float
     learns: bool
     flexible: bool = False
+    tamed: np.ndarray | None = None
 
     @cached_property
     def penalised(self) -> bool:

@@ -3,7 +3,7 @@
 ``auto`` is the S-estimate where rows are enough.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class Start:
 def ols(objective: Objective) -> Start:
     """Least squares, of smallest norm in working units where rows do not determine it; refined once."""
     theta = np.zeros(len(objective.penalty))
+    if objective.tamed is not None:
+        objective = replace(objective, rows=replace(objective.rows, weights=objective.tamed))
     exact = isinstance(objective.inverse, Inverse)
     inverse = objective.inverse if exact else solver_of(objective.rows.gram(), objective.penalty)
     for _ in range(2 if exact else 4):

@@ -26,6 +26,8 @@ CHUNK_ENTRIES, CHUNK_ROWS = 2**19, 2**16
 # where a row counts as so many at least.
 _TOGETHER, _LEAST_ENTRIES, _LEAST_WIDTH = 8, 2**17, 8
 _STRETCH = 256  # rows that are written out together
+# How many times as large as most a row is that hides these in a gram, and how many entries are looked at together.
+_FAR_OUT, _LOOKED_AT = 1e4, 2**16
 # Entries of X that are kept as a pass packs them, at most, where several targets read them.
 _PACKED_ENTRIES = 2**21
 
@@ -277,6 +279,17 @@ class Rows:
         if self.design is not None:
             return self.design.gram(self.all_weights / self.noise**2 if self.noise.size else self.all_weights)
         return self._sweep(np.zeros(self.frame.n_coefs), [], cpu.PLAIN_GRAM, False)[-1]
+
+    def tamed_weights(self) -> np.ndarray | None:
+        """Sample weights (n,), smaller where a row is so far out that a gram knows no other; None where none is."""
+        if not isinstance(self.X, np.ndarray):
+            return None
+        sizes, stretch = np.empty(len(self)), max(_LOOKED_AT // max(self.X.shape[1], 1), 1)
+        for first in range(0, len(self), stretch):
+            part = slice(first, first + stretch)
+            sizes[part] = np.abs((self.X[part] - self.frame.center) / self.frame.scale).max(axis=1, initial=0.0)
+        sizes /= _FAR_OUT * np.median(sizes) or np.inf
+        return self.all_weights / np.maximum(sizes, 1.0) ** 2 if sizes.max() > 1.0 else None
 
     def residual_sums(self, residuals, laws: list[RowLaw], learn_shape: bool) -> np.ndarray:
         """The scalars (k, 11) of known residuals (n,) at k laws: X is not read."""
