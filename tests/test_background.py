@@ -232,6 +232,18 @@ def test_outliers_rarer_than_one_in_a_thousand_rows_are_set_aside(kind, n):
     assert abs(model.scale_ - 1.0) < 4.0 / np.sqrt(n)
 
 
+@pytest.mark.parametrize("x", [1e3, 1e6])
+def test_leverage_beside_heavy_tails_moves_coefficients_too_far_to_pass(x):
+    """With alpha near 1 no row is far out: the line passes through the few that were not in the part."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40_000, 3))
+    y = X @ COEF + INTERCEPT + rng.chisquare(4, size=40_000)
+    X[:2] = -x
+    model = AdaptiveRobustRegressor().fit(X, y)
+    np.testing.assert_allclose(model.coef_, COEF, atol=0.05)
+    assert model.outlier_proba(X, y)[:2].min() > 0.99
+
+
 @pytest.mark.parametrize(
     "parameters",
     [{"contamination": 0.0}, {"alpha_bounds": (1.0, 1.0), "contamination": 0.0}, {"solver": "irls"}],

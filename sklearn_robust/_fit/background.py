@@ -290,12 +290,10 @@ def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, star
     far = sizes > _FAR_ENOUGH * scale
     n, total = objective.total, float(weights[far].sum())
     laws = _mixtures(objective, policy, scale, _TEST_WIDTH * scale, _TEST_KNEE * scale)
-    gain = total * _GAIN_A_ROW  # at most, unless the tails that reach so far cost all other rows more
+    gain = total * _GAIN_A_ROW  # at most, unless tails that reach very far cost all other rows more
     if sizes.max(initial=0.0) > GROSS * scale and policy.contamination is None:
-        rare = laws[0]._replace(share=min(total / n, laws[0].share))
-        values = objective.line2(residuals, [law, rare])[1]
-        gain = max(gain, float(values[0] - values[1]))
-        laws.append(rare)
+        share, gain = min(total / n, laws[0].share), math.inf
+        laws += [laws[0]._replace(share=share), laws[0]._replace(alpha=law.alpha, c=law.c, share=share)]
     if gain <= max(chance - _MOST_EVIDENCE, 0.0):
         return None
     evidence = _leverage_evidence(sizes, start, n) - _CHANCE_EVIDENCE

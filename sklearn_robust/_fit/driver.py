@@ -126,13 +126,14 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, given: 
         live = silent if part is not None else report  # that fit may have to begin again
         ends = settings.max_iter, settings.tol
         point, history, reason = iterate(objective, careful, solver, theta, careful.clip(law), *ends, live, first=first)
+        found = None if first is None else first.curvatures
         again = nearer(objective, policy, theta, law, point) if part is not None else None
         if part is not None and again is not None:
             left = settings.max_iter - len(history)
             found = _staying(objective, policy, solver, theta, law, again, settings, left) if left > 0 else None
             point, history, reason = found or (point, history, reason)
             part = replace(part, ruled=part.ruled or found is None)
-        elif part is not None and is_surprised(objective, policy, law, part, point):
+        elif part is not None and is_surprised(objective, policy, theta, law, part, point, found):
             start = Start(theta, objective.rows.m_scale(theta, objective.n_coefs))
             return _fit(rows, policy, settings, None, report, start)
         report = silent if live is report else report

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sklearn_robust._fit.objective import Law, Objective, Point
+from sklearn_robust._fit.objective import Law, Objective, Point, quartile
 from sklearn_robust._fit.result import FitResult
 from sklearn_robust._fit.start import Start, is_rounding
 from sklearn_robust._rows.blocks import Rows
@@ -13,10 +13,12 @@ from sklearn_robust._rows.sums import DIRTY
 
 # A share that is next to nothing, and how many rows: of many, fewer than one in a thousand may be outliers.
 VANISHED, _LESS_THAN_A_ROW = 1e-3, 0.9
-# By how much a row of all costs more than one of a part, over the root of how many are in that: ten times what the cost
-# of Gaussian noise varies, and four times that of Cauchy's. How much smaller alpha is, and how far out a row lies, that
-# no part of clean rows hides.
-_SURPRISING, _HEAVIER, GROSS = 7.0, 0.3, 7.0
+# What chance hardly ever makes: by how much a row of all costs more than one of a part, over the root of how many are in
+# that (ten times what the cost of Gaussian noise varies, four times that of Cauchy's); how much smaller alpha is; by how
+# many of their quartile ranges coefficients differ from those of the part, and where the squares of a column are so many
+# times those of the part; and where alpha is nearly 2, how far out a row lies.
+_SURPRISING, _HEAVIER, _MOVED, _LARGER, _MOVED_BY_FAR_ROWS = 7.0, 0.3, 7.5, 1.5, 3.7
+_GAUSSIAN, GROSS = 1.9, 7.0
 # With fewer rows a coefficient nothing is told apart.
 FEW_ROWS_A_COEFFICIENT = 3.0
 # A fit is ruled by rows this many scales from the start's, if it brought them this much nearer.
@@ -59,10 +61,13 @@ def has_left(objective: Objective, theta, law: Law, point: Point) -> bool:
     return after > near_scale(objective.total, q) * before
 
 
-def is_surprised(objective: Objective, policy, law: Law, part: FitResult, point: Point) -> bool:
-    """Whether all rows, begun at a law without a background, have outliers that the fit of a part knew nothing of.
+def is_surprised(objective: Objective, policy, theta, law: Law, part: FitResult, point: Point, found) -> bool:
+    """Whether all rows, begun at theta without a background, have outliers that the fit of a part knew nothing of.
 
-    They cost a row more than chance would, or their tails are heavier, or one is farther out than Gaussian noise comes.
+    They cost a row more than chance would, or move the coefficients farther, or their tails are heavier, or one is
+    farther out than Gaussian noise comes. ``found`` are the curvatures that the last pass with them found, if any:
+    where the gram is larger than that of the part, some rows are far out in X, and coefficients that move less are a
+    sign as well.
     """
     if not policy.learns or objective.flexible or law.share > 0.0 or point.law.share > 0.0:
         return False
@@ -72,7 +77,12 @@ def is_surprised(objective: Objective, policy, law: Law, part: FitResult, point:
     here, there = ((value + (total - dof) * math.log(law.c)) / total for value, total, dof, law in ends)
     if here - there > _SURPRISING / math.sqrt(part.total) or law.alpha - point.law.alpha > _HEAVIER:
         return True
-    if point.law.alpha < 2.0 or policy.low == 2.0:
+    errors = law.c * quartile(law.alpha) * np.sqrt(objective.inverse.variances * objective.total / part.total)
+    few, many = ((None if each is None else each[0].diagonal()) for each in (part.curvatures, found))
+    has_far_rows = few is not None and many is not None and (many > _LARGER * few).any()
+    if (np.abs(point.theta - theta) > (_MOVED_BY_FAR_ROWS if has_far_rows else _MOVED) * errors).any():
+        return True
+    if point.law.alpha < _GAUSSIAN or policy.low == 2.0:
         return False
     return objective.rows.largest_residual(point.theta) > GROSS * point.law.c
 
