@@ -239,11 +239,11 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         strength = self.l2_regularization
         if not _checks.is_auto(strength) and not (_checks.is_real(strength) and 0.0 <= float(strength) < np.inf):
             _checks.refuse("l2_regularization", strength, "a finite number >= 0 or 'auto'", "0 is no penalty")
-        check_kernel(self)
         _checks.check_choice("solver", self.solver, tuple(SOLVERS), "'auto' takes the fastest that is safe")
         _checks.check_choice(
             "init", self.init, INITS, "'s' withstands outliers of high leverage, 'auto' takes it where rows are enough"
         )
+        check_kernel(self)
         _checks.check_count("max_iter", self.max_iter, 1, "200 is enough for most data")
         _checks.check_positive("tol", self.tol, "1e-8 gives about eight digits")
         _checks.check_flag("warm_start", self.warm_start)
