@@ -390,3 +390,24 @@ def test_one_row_more_than_coefficients_of_all_losses(model):
     assert np.isfinite([*model.coef_, model.intercept_, model.c_, model.scale_, *model.weights_]).all()
     assert model.converged_
     assert np.abs(naive_fit.coefficient_gradient(model, X, y)).max() < 1e-6
+
+
+@both
+@each_init
+@pytest.mark.parametrize("size", [1e-308, 1e-310, 1e-314])
+def test_subnormal_target(estimator, init, size):
+    X, y = make_data(outliers)
+    plain = estimator(init=init).fit(X, y)
+    model = estimator(init=init).fit(X, y * size)
+    rounding = 50.0 * 5e-324 / size
+    np.testing.assert_allclose(model.coef_ / size, plain.coef_, rtol=1e-6, atol=rounding)
+    assert model.c_ / size == pytest.approx(plain.c_, rel=1e-6, abs=rounding)
+
+
+@both
+@each_init
+def test_subnormal_column(estimator, init):
+    X, y = make_data(outliers)
+    X[:, 1] *= 1e-312
+    with pytest.raises(ValueError, match=r"coefficients are finite numbers\. Got coef_ that is not; scale the columns"):
+        estimator(init=init).fit(X, y)

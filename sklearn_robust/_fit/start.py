@@ -54,8 +54,8 @@ def sharpened(objective: Objective, start: Start) -> Start:
 
 
 def is_rounding(objective: Objective, start: Start) -> bool:
-    """Whether the scale of a start is a rounding error: it passes through most rows."""
-    return bool(start.scale <= 64 * _EPS * (objective.rows.frame.typical + objective.size(start.theta)))
+    """Whether the scale of a start is a rounding error: it passes through most rows, or is no number."""
+    return not start.scale > 64 * _EPS * (objective.rows.frame.typical + objective.size(start.theta))
 
 
 def too_wide_for_subsets(rows: Rows) -> bool:
@@ -101,7 +101,8 @@ def find_start(objective: Objective, init: str, seed: int, alpha: float) -> Star
     """The start named by ``init``, on the way to a shape; ``auto`` is ``s`` where there are rows enough for subsets."""
     plain = ols(objective)
     too_few = objective.total <= 2 * len(objective.penalty)  # a subset would pass through half of them
-    if init == "ols" or is_rounding(objective, plain) or (init == "auto" and too_few):
+    exact = np.isfinite(plain.theta).all() and is_rounding(objective, plain)
+    if init == "ols" or exact or (init == "auto" and too_few):
         return plain
     if init == "auto" and too_wide_for_subsets(objective.rows):
         init = "gnc"
