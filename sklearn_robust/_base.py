@@ -22,7 +22,7 @@ from sklearn_robust._fit.driver import SOLVERS, Settings, fit
 from sklearn_robust._fit.dual import NotPositive
 from sklearn_robust._fit.objective import Law
 from sklearn_robust._fit.result import FitResult, Record, StopReason
-from sklearn_robust._fit.start import MOST_S_COLUMNS, too_wide_for_subsets
+from sklearn_robust._fit.start import MOST_S_COLUMNS, is_near, too_wide_for_subsets
 from sklearn_robust._forms import OF_FORMS, Columns, check_kernel, form_of, found_strength, predicted, settled_strength
 from sklearn_robust._input import validated
 from sklearn_robust._loss import mixture
@@ -290,7 +290,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         )
         warm = None
         theta = form.warm(self, rows) if self.warm_start and hasattr(self, "intercept_") else None
-        if theta is not None:
+        if theta is not None and is_near(rows, theta, self.scale_ / frame.c_unit):
             warm = theta, self._last_law(frame)
 
         def report(iteration: int, record: Record, dof: float) -> None:

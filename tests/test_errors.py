@@ -44,7 +44,7 @@ ADAPTIVE = {
 }  # fmt: skip
 
 PARAMETERS = [
-    pytest.param(estimator, name, value, id=f"{estimator.__name__}-{name}-{value!r}".replace(" ", ""))
+    pytest.param(estimator, name, value, id=f"{estimator.__name__}-{name}-{value!r}".replace(" ", "")[:80])
     for estimator, table in zip(ESTIMATORS, (COMMON | GENERAL, COMMON | ADAPTIVE), strict=True)
     for name, values in table.items()
     for value in values

@@ -100,6 +100,8 @@ def descend(
     history: list[Record] = []
     penalised = policy.learns and objective.penalised
     typical, rounding = objective.rows.frame.typical, 8.0 * _EPS * objective.amplification
+    if not policy.learns:  # in units of a c far above all residuals the gradient is small anywhere
+        tol *= min(1.0, typical / point.law.c)
     while True:
         history.append(_record(objective, policy, point))
         report(len(history) - 1, history[-1], objective.dof)

@@ -19,6 +19,8 @@ _ANNEALING_STEPS = 8
 # A stage whose loss bounds what a row does is taken again while the scale falls below that: one y sets that of least
 # squares, and each stage takes only some digits off it.
 _BOUNDED, _STILL_FALLING = 1.0, 0.9
+# How many robust scales most residuals of other coefficients may have.
+_FAR = 3.0
 # Of a sparse design, whose rows the S-estimate has to write out.
 MOST_S_COLUMNS = 300
 _EPS = np.finfo(float).eps
@@ -56,6 +58,14 @@ def sharpened(objective: Objective, start: Start) -> Start:
 def is_rounding(objective: Objective, start: Start) -> bool:
     """Whether the scale of a start is a rounding error: it passes through most rows, or is no number."""
     return not start.scale > 64 * _EPS * (objective.rows.frame.typical + objective.size(start.theta))
+
+
+def is_near(rows: Rows, theta, scale: float) -> bool:
+    """Whether coefficients (q,) of another fit, with residuals of a robust scale there, may be near those of these rows.
+
+    Not where most residuals are far larger than that, or than y is without any coefficients.
+    """
+    return rows.m_scale(theta, 0.0) <= _FAR * min(scale, rows.frame.typical / NORMAL_QUARTILE)
 
 
 def too_wide_for_subsets(rows: Rows) -> bool:

@@ -25,7 +25,7 @@ _WILD, _GLANCED, _LARGEST_X = 1e6, 15, 1e100
 _LARGEST_Y = 1e180
 # No scale is smaller: its inverse is a number still.
 _LEAST_SCALE = float(np.finfo(float).tiny)
-_LEAST_C = 1e-290
+_LEAST_C, _LARGEST_C = 1e-290, 1e290
 _LARGEST_STRENGTH = 1e290
 
 
@@ -70,8 +70,8 @@ class Frame:
         return self.y_scale / self.noise_unit
 
     def working_c(self, c) -> float:
-        """A scale in working units, where it is positive still."""
-        return max(float(c) / self.c_unit, _LEAST_C)
+        """A scale in working units, where it is a positive number still."""
+        return min(max(float(c) / self.c_unit, _LEAST_C), _LARGEST_C)
 
     @property
     def n_coefs(self) -> int:
