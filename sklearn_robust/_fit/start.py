@@ -61,7 +61,7 @@ def is_rounding(objective: Objective, start: Start) -> bool:
 
 
 def is_near(rows: Rows, theta, scale: float) -> bool:
-    """Whether coefficients (q,) of another fit, with residuals of a robust scale there, may be near those of these rows.
+    """Whether coefficients (q,) of a fit whose residuals had a robust scale may be near those of these rows.
 
     Not where most residuals are far larger than that, or than y is without any coefficients.
     """
