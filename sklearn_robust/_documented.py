@@ -33,7 +33,7 @@ fit_intercept : bool, default=True
         The most steps after the start.
     tol : float, default=1e-8
         Largest entry of the gradient, per unit weight, in working units (y and columns scaled) and those of c, or of
-        the spread of y where a held c is larger.
+        the size of y where a held c is larger.
     warm_start : bool, default=False
         Whether ``fit`` starts from the last coefficients and law. It does not where most residuals are more than three
         times larger there than they were, or than y is without coefficients: such data are not those of the last fit.
