@@ -22,7 +22,7 @@ from sklearn_robust._fit.driver import SOLVERS, Settings, fit
 from sklearn_robust._fit.dual import NotPositive
 from sklearn_robust._fit.objective import Law
 from sklearn_robust._fit.result import FitResult, Record, StopReason
-from sklearn_robust._fit.start import MOST_S_COLUMNS, too_wide_for_subsets
+from sklearn_robust._fit.start import MOST_S_COLUMNS, is_near, too_wide_for_subsets
 from sklearn_robust._forms import OF_FORMS, Columns, check_kernel, form_of, found_strength, predicted, settled_strength
 from sklearn_robust._input import validated
 from sklearn_robust._loss import mixture
@@ -239,11 +239,11 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         strength = self.l2_regularization
         if not _checks.is_auto(strength) and not (_checks.is_real(strength) and 0.0 <= float(strength) < np.inf):
             _checks.refuse("l2_regularization", strength, "a finite number >= 0 or 'auto'", "0 is no penalty")
-        check_kernel(self)
         _checks.check_choice("solver", self.solver, tuple(SOLVERS), "'auto' takes the fastest that is safe")
         _checks.check_choice(
             "init", self.init, INITS, "'s' withstands outliers of high leverage, 'auto' takes it where rows are enough"
         )
+        check_kernel(self)
         _checks.check_count("max_iter", self.max_iter, 1, "200 is enough for most data")
         _checks.check_positive("tol", self.tol, "1e-8 gives about eight digits")
         _checks.check_flag("warm_start", self.warm_start)
@@ -290,7 +290,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         )
         warm = None
         theta = form.warm(self, rows) if self.warm_start and hasattr(self, "intercept_") else None
-        if theta is not None:
+        if theta is not None and is_near(rows, theta, self.scale_ / frame.c_unit):
             warm = theta, self._last_law(frame)
 
         def report(iteration: int, record: Record, dof: float) -> None:

@@ -13,11 +13,15 @@ from sklearn_robust._rows.on_device import DeviceArray
 
 # Beyond it, products of two sums over rows overflow.
 _LARGEST_TOTAL = 1e100
+# Of what was given for a parameter, so many characters are shown.
+_LONGEST_SHOWN = 100
 
 
 def refuse(name: str, value, expectation: str, remedy: str = "") -> None:
-    """Raise the one ValueError line."""
-    raise ValueError(f"{name} must be {expectation}. Got {name}={value!r}" + (f"; {remedy}." if remedy else "."))
+    """Raise the one ValueError line, with the beginning of the value where that is long."""
+    shown = " ".join(repr(value).split())
+    shown = shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + "..."
+    raise ValueError(f"{name} must be {expectation}. Got {name}={shown}" + (f"; {remedy}." if remedy else "."))
 
 
 def is_auto(value) -> bool:
@@ -26,8 +30,13 @@ def is_auto(value) -> bool:
 
 
 def is_real(value) -> bool:
-    """Whether a parameter is a real number (not a bool, not NaN)."""
-    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and not math.isnan(value)
+    """Whether a parameter is a real number (not a bool, not NaN, not an integer beyond all floats)."""
+    if not isinstance(value, numbers.Real) or isinstance(value, (bool, np.bool_)):
+        return False
+    try:
+        return not math.isnan(value)
+    except OverflowError:
+        return False
 
 
 def check_positive(name: str, value, remedy: str, alternative: str = "") -> None:

@@ -32,9 +32,11 @@ fit_intercept : bool, default=True
     max_iter : int, default=200
         The most steps after the start.
     tol : float, default=1e-8
-        Largest entry of the gradient, per unit weight, in working units (y and columns scaled).
+        Largest entry of the gradient, per unit weight, in working units (y and columns scaled) and those of c, or of
+        the size of y where a held c is larger.
     warm_start : bool, default=False
-        Whether ``fit`` starts from the last coefficients and law.
+        Whether ``fit`` starts from the last coefficients and law. It does not where most residuals are more than three
+        times larger there than they were, or than y is without coefficients: such data are not those of the last fit.
     device : {"cpu", "cuda", "auto"}, default="cpu"
         Where the passes over the rows run. ``"cuda"`` is an NVIDIA GPU, for dense X and for kernels, and an error
         where none is usable; ``"auto"`` takes one where it is there and X is large.

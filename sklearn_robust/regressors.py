@@ -248,6 +248,7 @@ class AdaptiveRobustRegressor(BaseRobustRegressor):
         bounds = self.alpha_bounds
         if not (
             isinstance(bounds, (tuple, list, np.ndarray))
+            and getattr(bounds, "ndim", 1) == 1
             and len(bounds) == 2
             and all(map(_checks.is_real, bounds))
             and 0.0 <= bounds[0] <= bounds[1]

@@ -110,6 +110,14 @@ def log_partition_slope(alpha):
 
 
 @_sum_digits
+def log_partition_curvature(alpha):
+    """d² log Z / d alpha², in the same way."""
+    h = min(abs(alpha - 2), alpha) * mp.mpf(10) ** -6
+    low, here, high = (mp.log(_mass(mp.mpf(0), alpha + k * h)) for k in (-1, 0, 1))
+    return (low - 2 * here + high) / h**2
+
+
+@_sum_digits
 def sf(x, alpha):
     """P(X > x) of the standard law."""
     right = _mass(abs(x), alpha) / mp.exp(log_partition(alpha))

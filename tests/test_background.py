@@ -232,7 +232,7 @@ def test_outliers_rarer_than_one_in_a_thousand_rows_are_set_aside(kind, n):
     assert abs(model.scale_ - 1.0) < 4.0 / np.sqrt(n)
 
 
-@pytest.mark.parametrize("x", [1e3, 1e6])
+@pytest.mark.parametrize("x", [1e3, 1e5])
 def test_leverage_beside_heavy_tails_moves_coefficients_too_far_to_pass(x):
     """With alpha near 1 no row is far out: the line passes through the few that were not in the part."""
     rng = np.random.default_rng(0)

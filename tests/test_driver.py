@@ -127,6 +127,57 @@ def test_warm_start_with_other_columns_starts_afresh(estimator):
     assert of_size(model.coef_, estimator().fit(X[:, :2], y).coef_) < 1e-12
 
 
+OTHER_DATA = {
+    "larger columns": lambda X, y: (X * 1e3, y),
+    "shifted columns": lambda X, y: (X + 1e6, y),
+    "smaller target": lambda X, y: (X, y * 1e-6),
+    "larger target": lambda X, y: (X, y * 1e6),
+    "shifted target": lambda X, y: (X, y + 1e3),
+    "negative target": lambda X, y: (X, 100.0 - y),
+}
+
+
+def lifted(n=400):
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(n, 4))
+    y = X @ (3.0 * rng.normal(size=4)) + 5.0 * rng.normal() + rng.standard_t(3, size=n)
+    y[rng.choice(n, n // 10, replace=False)] += rng.uniform(20.0, 100.0, size=n // 10)
+    return X, y
+
+
+@pytest.mark.parametrize("other", OTHER_DATA.values(), ids=OTHER_DATA.keys())
+@pytest.mark.parametrize(
+    "model",
+    [
+        GeneralRobustRegressor(-np.inf),
+        GeneralRobustRegressor(-2.0),
+        GeneralRobustRegressor(-2.0, 3.0),
+        AdaptiveRobustRegressor(),
+        AdaptiveRobustRegressor(kernel="rbf", n_components=20),
+    ],
+    ids=str,
+)
+def test_warm_start_on_other_data_starts_afresh(model, other):
+    X, y = lifted()
+    Z, t = other(X, y)
+    if model.kernel == "rbf" and Z is not X:
+        pytest.skip("other landmarks")
+    with ignored(UserWarning):  # of a c that is far below the residuals
+        cold = fresh(model).fit(Z, t)
+        warm = fresh(model, warm_start=True).fit(X, y).fit(Z, t)
+    np.testing.assert_array_equal(warm.predict(Z), cold.predict(Z))
+    assert warm.c_ == cold.c_
+
+
+def test_warm_start_of_several_targets_starts_those_afresh_that_are_others():
+    X, y = lifted()
+    model = AdaptiveRobustRegressor(warm_start=True).fit(X, np.column_stack((y, y)))
+    cold = model.n_iter_[0]
+    model.fit(X, np.column_stack((y, 1e-6 * y)))
+    assert model.n_iter_[0] < cold == model.n_iter_[1]
+    np.testing.assert_array_equal(model.coef_[1], AdaptiveRobustRegressor().fit(X, 1e-6 * y).coef_)
+
+
 @both
 def test_many_chunks_are_one_fit(estimator):
     """More rows than one chunk holds: the sums are those of all rows, and threads do not change a bit."""

@@ -427,3 +427,24 @@ def test_least_squares_goes_through_a_row_of_fill_values():
     X[5] = 1e6
     model = GeneralRobustRegressor(alpha=2.0).fit(X, y)
     np.testing.assert_allclose(model.coef_, LinearRegression().fit(X, y).coef_, rtol=1e-6)
+
+
+@both
+@each_init
+@pytest.mark.parametrize("size", [1e-308, 1e-310, 1e-314])
+def test_subnormal_target(estimator, init, size):
+    X, y = make_data(outliers)
+    plain = estimator(init=init).fit(X, y)
+    model = estimator(init=init).fit(X, y * size)
+    rounding = 50.0 * 5e-324 / size
+    np.testing.assert_allclose(model.coef_ / size, plain.coef_, rtol=1e-6, atol=rounding)
+    assert model.c_ / size == pytest.approx(plain.c_, rel=1e-6, abs=rounding)
+
+
+@both
+@each_init
+def test_subnormal_column(estimator, init):
+    X, y = make_data(outliers)
+    X[:, 1] *= 1e-312
+    with pytest.raises(ValueError, match=r"coefficients are finite numbers\. Got coef_ that is not; scale the columns"):
+        estimator(init=init).fit(X, y)

@@ -16,6 +16,7 @@ from scipy.optimize import least_squares, minimize
 from scipy.special import k1, kv
 
 from sklearn_robust import losses
+from sklearn_robust._loss.log_partition import log_partition_curvature
 
 INF = math.inf
 POINTWISE = ("rho", "psi", "psi_prime", "weight", "rho_alpha", "rho_c")
@@ -211,6 +212,19 @@ def test_log_partition_against_many_digits(alpha):
 @pytest.mark.parametrize("alpha", [1e-9, 1e-3, 0.2, 1.0, 1.5, 1.99, 2 - 1e-5, 2 + 1e-5, 2.01, 3.0, 10.0, 100.0])
 def test_log_partition_slope_against_many_digits(alpha):
     assert losses.log_partition(alpha, 1) == pytest.approx(float(naive.log_partition_slope(alpha)), rel=1e-9)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 1.9, 2.1, 3.0, 10.0, 1e3, 1e6, 1e9])
+def test_log_partition_curvature_against_many_digits(alpha):
+    want = float(naive.log_partition_curvature(alpha))
+    assert log_partition_curvature(alpha) == pytest.approx(want, rel=1e-6)
+
+
+def test_log_partition_curvature_fades_as_the_third_power():
+    for alpha in (1e11, 1e20, 1e90):
+        assert log_partition_curvature(alpha) * alpha * alpha * alpha == pytest.approx(0.195141047833, rel=1e-8)
+    for alpha in (1e149, 1e200, sys.float_info.max, INF):
+        assert log_partition_curvature(alpha) == 0.0
 
 
 def test_log_partition_types_and_errors():

@@ -166,3 +166,13 @@ def test_from_ten_rows_a_coefficient_on_alpha_may_be_two():
     _, shapes = errors_among_few_rows(gaussian, [AdaptiveRobustRegressor()], n=130)
     assert np.mean(shapes == 2.0) > 0.6
     assert not np.any(shapes == 1.5)
+
+
+def test_a_shape_that_grows_without_bound():
+    rng = np.random.default_rng(62)
+    n, p = int(rng.integers(5, 14)), int(rng.integers(1, 6))
+    X, y, noise = rng.normal(size=(n, p)), rng.standard_t(2, size=n), 10.0 ** rng.uniform(-4, 4, size=n)
+    with pytest.warns(ConvergenceWarning, match="max_iter was reached"):
+        model = AdaptiveRobustRegressor(alpha_bounds=(0, np.inf), max_iter=150).fit(X, y, noise_scale=noise)
+    assert model.alpha_ > 1e10
+    assert np.isfinite(model.coef_).all()

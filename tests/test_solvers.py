@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from problems import NOISES, ROADS, SOLVERS, fresh, make_data, of_size, row_numbers
+from problems import NOISES, ROADS, SOLVERS, each_solver, fresh, make_data, of_size, row_numbers
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LinearRegression
 
-from sklearn_robust import AdaptiveRobustRegressor
+from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor
 
 
 @pytest.mark.parametrize("model", ROADS, ids=str)
@@ -40,3 +42,25 @@ def test_every_solver_reaches_the_same_optimum_over_many_seeds():
                 fits = [fresh(model, solver=solver).fit(X, y) for solver in SOLVERS]
                 for other in fits[1:]:
                     assert of_size(other.coef_, fits[0].coef_) <= 1e-5, (seed, noise, model)
+
+
+@each_solver
+@pytest.mark.parametrize("alpha", [1.0, 0.0, -2.0, -np.inf])
+@pytest.mark.parametrize("c", [1e9, 1e100, 1e154, 1e160, 1.7e308])
+def test_c_far_above_all_residuals_is_least_squares(solver, alpha, c):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    y = X.sum(axis=1) + rng.standard_t(2, size=60)
+    model = GeneralRobustRegressor(alpha, c, solver=solver).fit(X, y)
+    assert model.converged_
+    np.testing.assert_allclose(model.coef_, LinearRegression().fit(X, y).coef_, rtol=1e-8)
+
+
+@each_solver
+@pytest.mark.parametrize("alpha", [1.0, 1.5])
+def test_c_below_the_rounding_error_of_y(solver, alpha):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    y = X.sum(axis=1) + rng.standard_t(2, size=60)
+    with pytest.warns(ConvergenceWarning, match="or a c far below the residuals"):
+        assert not GeneralRobustRegressor(alpha, 1e-160, solver=solver).fit(X, y).converged_

@@ -134,3 +134,31 @@ def test_error_bars_do_not_make_leverage_of_columns_that_are_mostly_zero(n, p, f
     of_sparse = AdaptiveRobustRegressor().fit(sparse.csr_array(X), y, noise_scale=noise_scale)
     np.testing.assert_allclose(of_sparse.coef_, model.coef_, rtol=1e-9)
     np.testing.assert_allclose(model.fit(X, 3.0 * y, noise_scale=noise_scale).coef_, 3.0 * of_sparse.coef_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("init", ["lad", "gnc"])
+@pytest.mark.parametrize("alpha", [1.5, 1.0, 0.0, -2.0])
+def test_one_target_sets_no_scale(init, alpha):
+    """Least squares, where these begin, is as far off as one y is; each of their stages comes some digits nearer."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 3))
+    y = X @ [1.0, -2.0, 3.0] + rng.normal(size=100)
+    plain = GeneralRobustRegressor(alpha, init=init).fit(X, y)
+    for size in (1e6, 1e20, 1e150) if alpha <= 1.0 else (1e6,):
+        y[3] = size
+        model = GeneralRobustRegressor(alpha, init=init).fit(X, y)
+        assert model.c_ == pytest.approx(plain.c_, rel=0.05)
+        if alpha <= 1.0:
+            np.testing.assert_allclose(model.coef_, plain.coef_, atol=0.2)
+
+
+def test_one_target_sets_no_scale_of_many_sparse_columns():
+    rng = np.random.default_rng(0)
+    X = sparse.random(1500, 301, density=0.05, format="csr", random_state=0, data_rvs=rng.standard_normal)
+    coef = rng.normal(size=301)
+    y = X @ coef + 0.5 * rng.normal(size=1500)
+    plain = GeneralRobustRegressor().fit(X, y)
+    y[3] = 1e9
+    model = GeneralRobustRegressor().fit(X, y)
+    assert model.c_ == pytest.approx(plain.c_, rel=0.05)
+    np.testing.assert_allclose(model.coef_, plain.coef_, atol=0.05)

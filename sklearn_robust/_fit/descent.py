@@ -106,15 +106,18 @@ def descend(
         ends = history[-1].objective, history[-1].gradient
         if not np.isfinite(ends).all() or (point.law.alpha > 2.0 and _overflows(point)):
             return point, history, StopReason.OVERFLOW
-        reason = _stop(history, tol, rounding * (typical + objective.size(point.theta)))
+        size = typical + objective.size(point.theta)
+        # in units of a c that is held far above all residuals the gradient is small anywhere
+        close = tol if policy.learns else tol * min(1.0, size / point.law.c)
+        reason = _stop(history, close, rounding * size)
         if reason is None and len(history) > 1 and abs(history[-2].objective - history[-1].objective) < enough:
             reason = StopReason.GRADIENT
         if reason is not None:
             return point, history, reason
         if len(history) > max_iter:
             return point, history, StopReason.MAX_ITER
-        expected = _expected([*before, *history]) if lands and history[-1].gradient <= _NEARLY * tol else np.inf
-        if expected <= _SURELY * tol and isinstance(solver, Newton):
+        expected = _expected([*before, *history]) if lands and history[-1].gradient <= _NEARLY * close else np.inf
+        if expected <= _SURELY * close and isinstance(solver, Newton):
             landed = solver.landed(objective, policy, point)
             if landed is not None:
                 value = objective.value(landed)

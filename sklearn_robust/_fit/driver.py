@@ -43,8 +43,8 @@ _FREE, _CAUTION, _LEAST_CAUTION, _MOST_CAUTION = 0.1, 5.0, 0.01, 0.5
 # Rows that tell outliers from heavy tails: of a thousand, some sets find another optimum than all rows do. More digits
 # than these would be lost on what lies between the optima of a part and of all rows.
 _LEAST_PART, _PART_TOL = 5000, 1e-3
-# A gradient that is no longer one.
-_SENSELESS = 1e-3
+# A gradient that is no longer one, and a c that is far above any y.
+_SENSELESS, _FAR_ABOVE = 1e-3, 1e100
 
 
 class Settings(NamedTuple):
@@ -84,8 +84,10 @@ def fit(
 
 def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, given: Start | None = None) -> FitResult:
     """``fit`` but for the sandwich; from a start that is ``given`` where a part of the rows is none to begin with."""
-    # from alpha = 2 on the loss is convex and leaves no row aside: least squares is nearest to its optimum
-    if not policy.learns and policy.alpha >= 2.0:
+    # from alpha = 2 on the loss is convex and leaves no row aside: least squares is nearest to its optimum, and is it
+    # where squares over that of c would underflow
+    far_above = _FAR_ABOVE * rows.frame.typical
+    if not policy.learns and (policy.alpha >= 2.0 or (policy.c is not None and policy.c > far_above)):
         settings = settings._replace(init="ols")
     starts = warm is None or policy.measures_start  # a measured scale is the data's own, wherever coefficients begin
     exact = isinstance(rows, KernelRows)
@@ -143,12 +145,11 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, given: 
         reason = StopReason.INTERPOLATED
     elif reason.converged and policy.at_floor(point.law):
         reason = StopReason.FLOOR if policy.floor_given else StopReason.EXACT
-    elif (
-        reason is StopReason.PRECISION
-        and history[-1].gradient > _SENSELESS
-        and (policy.learns or policy.measures_start)
-    ):
-        reason = StopReason.EXACT  # the scale itself is a rounding error
+    elif reason is StopReason.PRECISION and history[-1].gradient > _SENSELESS:  # the scale itself is a rounding error
+        if policy.learns or policy.measures_start:
+            reason = StopReason.EXACT
+        elif policy.alpha < 2.0:
+            reason = StopReason.STALLED
     ruled = part.ruled if part is not None else start is not None and is_ruled(objective, start, point)
     return FitResult(
         point, history, reason, objective.total, objective.dof, objective.inverse, ruled, strength, objective, ended

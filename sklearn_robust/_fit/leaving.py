@@ -13,10 +13,10 @@ from sklearn_robust._rows.sums import DIRTY
 
 # A share that is next to nothing, and how many rows: of many, fewer than one in a thousand may be outliers.
 VANISHED, _LESS_THAN_A_ROW = 1e-3, 0.9
-# What chance hardly ever makes: by how much a row of all costs more than one of a part, over the root of how many are in
-# that (ten times what the cost of Gaussian noise varies, four times that of Cauchy's); how much smaller alpha is; by how
-# many of their quartile ranges coefficients differ from those of the part, and where the squares of a column are so many
-# times those of the part; and where alpha is nearly 2, how far out a row lies.
+# What chance hardly ever makes: by how much a row of all costs more than one of a part, over the root of how many are
+# in that (ten times what the cost of Gaussian noise varies, four times that of Cauchy's); how much smaller alpha is; by
+# how many of their quartile ranges coefficients differ from those of the part, and where the squares of a column are so
+# many times those of the part; and where alpha is nearly 2, how far out a row lies.
 _SURPRISING, _HEAVIER, _MOVED, _LARGER, _MOVED_BY_FAR_ROWS = 7.0, 0.3, 7.5, 1.5, 3.7
 _GAUSSIAN, GROSS = 1.9, 7.0
 # With fewer rows a coefficient nothing is told apart.

@@ -16,6 +16,11 @@ from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
 
 _ANNEALING_STEPS = 8
+# A stage whose loss bounds what a row does is taken again while the scale falls below that: one y sets that of least
+# squares, and each stage takes only some digits off it.
+_BOUNDED, _STILL_FALLING = 1.0, 0.9
+# How many robust scales most residuals of other coefficients may have.
+_FAR = 3.0
 # Of a sparse design, whose rows the S-estimate has to write out.
 MOST_S_COLUMNS = 300
 _EPS = np.finfo(float).eps
@@ -53,8 +58,16 @@ def sharpened(objective: Objective, start: Start) -> Start:
 
 
 def is_rounding(objective: Objective, start: Start) -> bool:
-    """Whether the scale of a start is a rounding error: it passes through most rows."""
-    return bool(start.scale <= 64 * _EPS * (objective.rows.frame.typical + objective.size(start.theta)))
+    """Whether the scale of a start is a rounding error: it passes through most rows, or is no number."""
+    return not start.scale > 64 * _EPS * (objective.rows.frame.typical + objective.size(start.theta))
+
+
+def is_near(rows: Rows, theta, scale: float) -> bool:
+    """Whether coefficients (q,) of a fit whose residuals had a robust scale may be near those of these rows.
+
+    Not where most residuals are far larger than that, or than y is without any coefficients.
+    """
+    return rows.m_scale(theta, 0.0) <= _FAR * min(scale, rows.frame.typical / NORMAL_QUARTILE)
 
 
 def too_wide_for_subsets(rows: Rows) -> bool:
@@ -68,39 +81,45 @@ def lad(objective: Objective, plain: Start) -> Start:
 
 
 def gnc(objective: Objective, plain: Start, alpha: float) -> Start:
-    """Graduated non-convexity: from least squares, the shape falls to ``alpha`` in steps.
+    """Graduated non-convexity: from least squares, the shape falls to ``alpha`` in steps, or to 1 where that is less.
+
+    With larger shapes one y may move coefficients and scale at will.
 
     H. Yang et al., IEEE Robotics and Automation Letters 5, 2020; J. T. Barron, CVPR 2019, section 3.2.
     """
+    alpha = min(alpha, _BOUNDED)
     shapes = [shape for shape in (1.5, 1.0, 0.5, 0.0, -1.0, -2.0, -4.0, -16.0) if shape > alpha]
     return annealed(objective, plain, [(shape, 1.0 / NORMAL_QUARTILE) for shape in (*shapes, alpha)])
 
 
 def annealed(objective: Objective, start: Start, stages) -> Start:
     """Steps of IRLS under one loss after the other: stages of (alpha, c as a multiple of the robust scale)."""
-    theta, scale = start.theta, start.scale
     for alpha, factor in stages:
-        solver = IRLS()
-        for _ in range(_ANNEALING_STEPS):
-            if scale == 0.0:
-                return Start(theta, scale)
-            theta = solver.coefficients(objective, objective.at(theta, Law(alpha, factor * scale), cpu.GRAM))
-        if not np.isfinite(theta).all():  # the loss overflows: a warning will tell
-            return start
-        scale = objective.rows.m_scale(theta, objective.n_coefs)
-    return Start(theta, scale)
+        falls = True
+        while falls:
+            if start.scale == 0.0:
+                return start
+            theta, solver, law = start.theta, IRLS(), Law(alpha, factor * start.scale)
+            for _ in range(_ANNEALING_STEPS):
+                theta = solver.coefficients(objective, objective.at(theta, law, cpu.GRAM))
+            if not np.isfinite(theta).all():  # the loss overflows: a warning will tell
+                return start
+            last, start = start.scale, Start(theta, objective.rows.m_scale(theta, objective.n_coefs))
+            falls = alpha <= _BOUNDED and start.scale < _STILL_FALLING * last
+    return start
 
 
 def find_start(objective: Objective, init: str, seed: int, alpha: float) -> Start:
     """The start named by ``init``, on the way to a shape; ``auto`` is ``s`` where there are rows enough for subsets."""
     plain = ols(objective)
     too_few = objective.total <= 2 * len(objective.penalty)  # a subset would pass through half of them
-    if init == "ols" or is_rounding(objective, plain) or (init == "auto" and too_few):
+    exact = np.isfinite(plain.theta).all() and is_rounding(objective, plain)
+    if init == "ols" or exact or (init == "auto" and too_few):
         return plain
     if init == "auto" and too_wide_for_subsets(objective.rows):
         init = "gnc"
     if init == "lad":
         return lad(objective, plain)
     if init == "gnc":
-        return gnc(objective, plain, min(alpha, 2.0))
+        return gnc(objective, plain, alpha)
     return Start(*s_estimate.s_estimate(objective, plain.theta, seed))

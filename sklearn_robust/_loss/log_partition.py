@@ -22,7 +22,7 @@ from sklearn_robust._loss.rho import LARGE_ALPHA, SMALL_ALPHA, fading_mean
 STEP = 0.2
 FIRST = -26.0
 COUNT = 153
-# Between two slopes: relative to the distance from alpha = 2 where that is small.
+# Between two slopes: relative to the distance from alpha = 2 where that is small, and where alpha is large.
 _DIFFERENCE = 1e-6
 
 
@@ -73,8 +73,10 @@ def log_partition(alpha):
 
 
 def log_partition_curvature(alpha):
-    """d² log Z / d alpha² to some digits, finite alpha other than 2: a difference of slopes on this side of 2."""
-    step = max(_DIFFERENCE * min(abs(alpha - 2.0), 1.0), 4.5e-16)
+    """d² log Z / d alpha² to some digits, alpha other than 2: a difference of slopes on this side of 2."""
+    if alpha > LARGE_ALPHA:
+        return 0.0
+    step = max(_DIFFERENCE * min(abs(alpha - 2.0), max(alpha, 1.0)), 4.5e-16)
     low, high = max(alpha - step, 0.0), alpha + step
     if low <= 2.0 <= high:
         low, high = (low, alpha) if alpha < 2.0 else (alpha, high)

@@ -23,13 +23,15 @@ _ENTRIES = 2**16  # of X that are copied at a time
 _WILD, _GLANCED, _LARGEST_X = 1e6, 15, 1e100
 # No y' is larger: times the largest sum of weights it is a number still.
 _LARGEST_Y = 1e180
-_LEAST_C = 1e-290
+# No scale is smaller: its inverse is a number still.
+_LEAST_SCALE = float(np.finfo(float).tiny)
+_LEAST_C, _LARGEST_C = 1e-290, 1e290
 _LARGEST_STRENGTH = 1e290
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Centres and scales of the columns (p,), of y, and the typical sizes of y and y' (1, but for one absurd y)."""
+    """Centres and scales of the columns (p,), of y, and the typical sizes of y and y' (1, but for absurd y)."""
 
     center: np.ndarray
     scale: np.ndarray
@@ -68,8 +70,8 @@ class Frame:
         return self.y_scale / self.noise_unit
 
     def working_c(self, c) -> float:
-        """A scale in working units, where it is positive still."""
-        return max(float(c) / self.c_unit, _LEAST_C)
+        """A scale in working units, where it is a positive number still."""
+        return min(max(float(c) / self.c_unit, _LEAST_C), _LARGEST_C)
 
     @property
     def n_coefs(self) -> int:
@@ -131,7 +133,7 @@ def _of_target(y, weights, fit_intercept: bool) -> tuple[float, float, float, fl
     y_center = median(y, weights) if fit_intercept else 0.0
     spread = _typical(np.abs(y - y_center), weights)
     y_size = _typical(np.abs(y), weights) if spread else 0.0
-    y_scale = max(spread, largest / _LARGEST_Y) if spread else 1.0
+    y_scale = max(spread, largest / _LARGEST_Y, _LEAST_SCALE) if spread else 1.0
     return y_center, y_scale, y_size, spread / y_scale if spread else 1.0
 
 
@@ -148,7 +150,7 @@ def _of_sparse(X, weights, fit_intercept: bool) -> tuple[np.ndarray, np.ndarray]
     center, size = mean * largest if fit_intercept else np.zeros_like(mean), size * largest
     for j in np.flatnonzero(spread & (size > _WILD * _glanced_sparse(X))):
         center[j], size[j] = _of_column(j, X[:, [j]].toarray().ravel(), weights, fit_intercept, center[j], size[j])
-    return center, np.where(spread, size, np.inf)
+    return center, np.where(spread, np.maximum(size, _LEAST_SCALE), np.inf)
 
 
 def _glanced_sparse(X) -> np.ndarray:
@@ -177,7 +179,7 @@ def _of_dense(X, weights, fit_intercept, bounded) -> tuple[np.ndarray, np.ndarra
         center[j], size[j] = _of_column(j, X[:, j], weights, fit_intercept, center[j], size[j])
     if not found.all() and fit_intercept:
         center = np.where(found, center, X[0])
-    return center, np.where(found, size, np.inf)
+    return center, np.where(found, np.maximum(size, _LEAST_SCALE), np.inf)
 
 
 def _glanced(X) -> np.ndarray:
