@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import warnings
+from dataclasses import replace
 
 os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "1")
 
@@ -16,9 +17,9 @@ import numpy as np
 from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor
 from sklearn_robust._rows import cpu, cuda, gpu, kernels
 from sklearn_robust._rows.blocks import RowLaw, Rows
-from sklearn_robust._rows.cuda import MOST_COEFS
+from sklearn_robust._rows.cuda import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE, Frame
-from sklearn_robust._rows.on_device import DeviceRows
+from sklearn_robust._rows.on_device import DeviceArray, DeviceRows
 
 ATTRIBUTES = "coef_ intercept_ dual_coef_ alpha_ c_ scale_ contamination_ weights_ objective_ n_iter_"
 LAWS = {
@@ -48,11 +49,13 @@ def error(there, here):
     return float(np.abs(there - here).max(initial=0.0) / max(np.abs(here).max(initial=0.0), 1e-300))
 
 
-def pair(n, p, intercept=True, weighted=False, noisy=False):
+def pair(n, p, intercept=True, weighted=False, noisy=False, dtype=np.float64):
     X, y, weights, noise = data(n, p)
+    stored = X.astype(dtype)
+    X = stored.astype(np.float64)
     weights, noise = weights if weighted else NONE, noise if noisy else NONE
     rows = Rows(X, y, weights, noise, Frame.of(X, y, weights, intercept, noise))
-    return rows, DeviceRows.of(rows), np.random.default_rng(1).normal(size=rows.frame.n_coefs) * 0.3
+    return rows, replace(DeviceRows.of(rows), X=DeviceArray.of(stored)), np.random.default_rng(1).normal(size=rows.frame.n_coefs) * 0.3
 
 
 def passes(law, *of_pair, wants=WANTS):
@@ -84,6 +87,18 @@ def plain(*of_pair):
     yield error(there.m_scale(theta, 3.0), rows.m_scale(theta, 3.0))
     for robust in True, False:
         yield error(there.clean_scale(theta, robust, 3.0), rows.clean_scale(theta, robust, 3.0))
+
+
+def in_one_block(*of_pair):
+    """Passes in which one block takes all tiles of rows, the last of them hardly begun."""
+    patched = (gpu, "_multiprocessors"), (cuda, "resident")
+    before = [getattr(module, name) for module, name in patched]
+    for module, name in patched:
+        setattr(module, name, lambda *_: 1)
+    yield from passes("mixture", 129, *of_pair)
+    yield from plain(129, *of_pair)
+    for (module, name), value in zip(patched, before, strict=True):
+        setattr(module, name, value)
 
 
 def same_bits():
@@ -189,9 +204,17 @@ PASSES = {
     **{f"{name}": lambda name=name: passes(name, 60, 3, True, True, True) for name in LAWS},
     "one column": lambda: passes("mixture", 57, 1),
     "no intercept": lambda: passes("mixture", 40, 8, False),
-    "most columns": lambda: passes("mixture", 9, MOST_COEFS - 1, wants=[cpu.MEAT]),
-    "many columns": lambda: passes("mixture", 20, MOST_COEFS, True, True, True),
-    "many columns, no background": lambda: passes("below two", 20, MOST_COEFS + 3, False),
+    "most columns": lambda: passes("mixture", 9, MOST_COLUMNS, wants=[cpu.MEAT]),
+    "most columns, no intercept": lambda: passes("mixture", 9, MOST_COLUMNS, False, wants=[cpu.HESSIAN]),
+    "one column more": lambda: passes("mixture", 20, MOST_COLUMNS + 1, True, True, True),
+    "one column more, no intercept": lambda: passes("below two", 20, MOST_COLUMNS + 1, False),
+    **{
+        f"one block, {p} columns of {np.dtype(dtype).name}": lambda p=p, dtype=dtype: in_one_block(
+            p, True, True, True, dtype
+        )
+        for p in (1, 7, 31, 33, 40, 41)
+        for dtype in (np.float64, np.float32)
+    },
     "many tiles": lambda: passes("mixture", 300, 2),
     "no law": lambda: plain(70, 3),
     "no law, weighted": lambda: plain(70, 3, True, True, True),
