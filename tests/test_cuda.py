@@ -59,13 +59,13 @@ def errors_of(cases, simulated):
     return {name: error for name, error in errors.items() if not error < 1e-10}
 
 
-@pytest.mark.parametrize("cases", ["passes", "fits"])
+@pytest.mark.parametrize("cases", ["passes", "fits", "apart"])
 def test_the_simulated_gpu_equals_the_cpu(cases):
     assert errors_of(cases, simulated=True) == {}
 
 
 @pytest.mark.skipif(bool(gpu.missing()), reason=f"a GPU is needed: {gpu.missing()}")
-@pytest.mark.parametrize("cases", ["passes", "fits"])
+@pytest.mark.parametrize("cases", ["passes", "fits", "apart"])
 def test_a_gpu_equals_the_cpu(cases):
     assert errors_of(cases, simulated=False) == {}
 
@@ -163,7 +163,7 @@ def test_a_gpu_does_not_take_sparse_X(monkeypatch):
 
 
 def failing(error):
-    with _device.one_line("cuda"):
+    with _device.one_line(GeneralRobustRegressor(device="cuda")):
         raise error
 
 

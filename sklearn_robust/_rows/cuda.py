@@ -18,6 +18,8 @@ on arrays of NumPy, which wants ``cuda`` to be a global name; there each thread 
 """
 
 import os
+import warnings
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any
 
@@ -70,6 +72,16 @@ def load() -> None:
     from numba import cuda as module
 
     cuda = module
+
+
+@contextmanager
+def few_blocks_unsaid():
+    """Without Numba's warning of few blocks, which few rows are."""
+    from numba.core.errors import NumbaPerformanceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumbaPerformanceWarning)
+        yield
 
 
 def _intrinsic():
