@@ -47,7 +47,7 @@ class ndarray(NDArrayOperatorsMixin):
 
     def set(self, values, stream):
         self.values[...] = values
-        stream.done.append("copy")
+        stream.log.append("copied")
 
     __cuda_array_interface__ = property(lambda self: self.values.__array_interface__)
     device = property(lambda self: Device())
@@ -102,19 +102,16 @@ class Device:
 
 
 class Stream:
-    ptr = 0
-
-    def __init__(self):
-        self.done = []
+    ptr, log = 0, []
 
     def record(self):
         return SimpleNamespace(synchronize=lambda: None, of=self)
 
     def wait_event(self, event):
-        self.done.append(event.of)
+        self.log.append(event.of)
 
     def synchronize(self):
-        self.done.append("end")
+        self.log.append("ended")
 
 
 default = Stream()
