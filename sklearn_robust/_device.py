@@ -130,7 +130,8 @@ def one_line(model):
     except Exception as error:
         if model.device == "cpu" or not type(error).__module__.startswith(_OF_GPUS):
             raise
-        vars(model).clear()
+        for name in vars(model).keys() - before.keys():
+            delattr(model, name)
         vars(model).update(before)
         text = " ".join(str(error).split())
         said = text.lower().replace("_", " ")
