@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 
+from sklearn_robust._device import on_gpu
 from sklearn_robust._fit.result import FitResult
 from sklearn_robust._forms import OF_FORMS, SHARED
 from sklearn_robust._rows.blocks import Rows
@@ -33,7 +34,9 @@ def fit_targets(estimator, fit_target, n_targets: int, rows: Rows) -> list[FitRe
             def task(part: int) -> None:
                 results[part + 1] = fit_target(alone[part + 1], part + 1)
 
-            if rows.n_chunks > n_targets or len(rows) * rows.frame.n_coefs < _FEW_ENTRIES:
+            few = len(rows) * rows.frame.n_coefs < _FEW_ENTRIES
+            # a GPU and the stream of work on it are current in this thread alone
+            if on_gpu(rows) or rows.n_chunks > n_targets or few:
                 for part in range(n_targets - 1):
                     task(part)
             else:

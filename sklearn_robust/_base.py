@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_robust import _checks
 from sklearn_robust._alone import fit_targets, warn_once
-from sklearn_robust._device import check_device, column, like, loss_weights, on_cpu, one_line, placed
+from sklearn_robust._device import check_device, column, like, loss_weights, on_cpu, on_one_side, one_line, placed
 from sklearn_robust._fit.driver import SOLVERS, Settings, fit
 from sklearn_robust._fit.dual import NotPositive
 from sklearn_robust._fit.objective import Law
@@ -29,7 +29,6 @@ from sklearn_robust._loss import mixture
 from sklearn_robust._rows.blocks import Rows, row_terms
 from sklearn_robust._rows.design import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE, Frame
-from sklearn_robust._rows.on_device import DeviceArray
 from sklearn_robust._rows.threads import serial_blas
 from sklearn_robust._uncertainty import UncertaintyMixin
 from sklearn_robust.inference import Evidence
@@ -113,53 +112,54 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
             For a parameter outside its domain, NaN or inf, wrong lengths, negative weights or all weights zero.
         """
         self._check_parameters()
-        given_y = y
-        numbers = {"sample_weight": sample_weight, "noise_scale": noise_scale}
-        sample_weight, noise_scale = (on_cpu(name, values, self.device) for name, values in numbers.items())
-        y = _checks.check_target(column("y", y, self.device), type(self).__name__)
-        X = validated(self, X, reset=True)
-        y = y if isinstance(X, DeviceArray) else np.asarray(y)
-        _checks.check_length("y", y, X.shape[0], *y.shape[1:])
-        weights = _checks.check_row_numbers("sample_weight", sample_weight, len(y), positive=False)
-        noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
-        targets = [y] if y.ndim == 1 else np.ascontiguousarray(y.T)
-        seeds = [_seed(self.random_state) for _ in targets]
-        kept = weights > 0.0 if weights.size and weights.min() == 0.0 else None
+        with one_line(self):
+            given_y = y
+            numbers = {"sample_weight": sample_weight, "noise_scale": noise_scale}
+            sample_weight, noise_scale = (on_cpu(name, values, self.device) for name, values in numbers.items())
+            y = _checks.check_target(column("y", y, self.device), type(self).__name__)
+            X = validated(self, X, reset=True)
+            _checks.check_length("y", y, X.shape[0], *y.shape[1:])
+            weights = _checks.check_row_numbers("sample_weight", sample_weight, len(y), positive=False)
+            noise = _checks.check_row_numbers("noise_scale", noise_scale, len(y), positive=True)
+            kept = weights > 0.0 if weights.size and weights.min() == 0.0 else None
+            X, y = on_one_side(X, y, kept)
+            targets = [y] if y.ndim == 1 else np.ascontiguousarray(y.T)
+            seeds = [_seed(self.random_state) for _ in targets]
 
-        def fit_target(estimator, j: int) -> FitResult:
-            of_target = rows if j == 0 else rows.of_target(targets[j] if kept is None else targets[j][kept])
-            with np.errstate(all="ignore"):  # what overflows is a stop reason, not NumPy's warnings
-                result = estimator._run(of_target, strength, form, seeds[j])
-                estimator.l2_regularization_ = found_strength(float(result.strength) / raised, strength is None)
-                estimator._set_attributes(of_target, result, form)
-                found = result.point.weights
-                if kept is not None:
-                    found = estimator._all_weights(X, targets[j], weights, noise, of_target, result, form)
-                estimator.weights_ = loss_weights(found, targets[j], given_y)
-            return result
+            def fit_target(estimator, j: int) -> FitResult:
+                of_target = rows if j == 0 else rows.of_target(targets[j] if kept is None else targets[j][kept])
+                with np.errstate(all="ignore"):  # what overflows is a stop reason, not NumPy's warnings
+                    result = estimator._run(of_target, strength, form, seeds[j])
+                    estimator.l2_regularization_ = found_strength(float(result.strength) / raised, strength is None)
+                    estimator._set_attributes(of_target, result, form)
+                    found = result.point.weights
+                    if kept is not None:
+                        found = estimator._all_weights(X, targets[j], weights, noise, of_target, result, form)
+                    estimator.weights_ = loss_weights(found, targets[j], given_y)
+                return result
 
-        small = self._is_linear and X.shape[1] <= _FEW_COLUMNS
-        try:
-            with one_line(self.device), serial_blas() if small else nullcontext():
-                with np.errstate(all="ignore"):
-                    rows, raised, form = self._rows(X, targets[0], weights, noise, kept, seeds[0])
-                    strength = self._strength(rows, raised, form)
-                if y.ndim == 1:
-                    self.__dict__.pop("_alone", None)
-                    results = [fit_target(self, 0)]
-                else:
-                    rows = rows.for_targets()
-                    results = fit_targets(self, fit_target, len(targets), rows)
-        except NotPositive:
-            raise ValueError(
-                f"kernel must give a matrix without negative eigenvalues. Got kernel={self.kernel!r}; raise "
-                "l2_regularization, set n_components, or take another kernel."
-            ) from None
-        except ValueError:
-            _checks.check_finite("X", X)
-            raise
-        if any(result.stop_reason is StopReason.OVERFLOW for result in results):
-            _checks.check_finite("X", X)
+            small = self._is_linear and X.shape[1] <= _FEW_COLUMNS
+            try:
+                with serial_blas() if small else nullcontext():
+                    with np.errstate(all="ignore"):
+                        rows, raised, form = self._rows(X, targets[0], weights, noise, kept, seeds[0])
+                        strength = self._strength(rows, raised, form)
+                    if y.ndim == 1:
+                        self.__dict__.pop("_alone", None)
+                        results = [fit_target(self, 0)]
+                    else:
+                        rows = rows.for_targets()
+                        results = fit_targets(self, fit_target, len(targets), rows)
+            except NotPositive:
+                raise ValueError(
+                    f"kernel must give a matrix without negative eigenvalues. Got kernel={self.kernel!r}; raise "
+                    "l2_regularization, set n_components, or take another kernel."
+                ) from None
+            except ValueError:
+                _checks.check_finite("X", X)
+                raise
+            if any(result.stop_reason is StopReason.OVERFLOW for result in results):
+                _checks.check_finite("X", X)
         for name in ("coef_", "dual_coef_", "intercept_", "scale_"):
             if not np.isfinite(getattr(self, name, 0.0)).all():
                 raise ValueError(
@@ -184,7 +184,7 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
             ``components_`` in the place of ``X_fit_``.
         """
         check_is_fitted(self)
-        with one_line(self.device):
+        with one_line(self):
             return like(X, predicted(self, validated(self, X, reset=False)))
 
     @property
@@ -231,8 +231,9 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         return list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)]))
 
     def _validated(self, X, reset: bool) -> np.ndarray:
-        X = validated(self, X, reset)
-        return X if sparse.issparse(X) else np.asarray(X)
+        with one_line(self):
+            X = validated(self, X, reset)
+            return X if sparse.issparse(X) else np.asarray(X)
 
     def _check_parameters(self) -> None:
         _checks.check_flag("fit_intercept", self.fit_intercept)

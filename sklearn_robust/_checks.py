@@ -134,13 +134,13 @@ def check_length(name: str, array, n_rows: int, n_targets: int | None = None) ->
         )
 
 
-def check_target(y, estimator_name: str):
+def check_target(y, estimator_name: str) -> np.ndarray:
     """Y as finite numbers (n,) or (n, k)."""
     if y is None:
         raise ValueError(f"This {estimator_name} estimator requires y to be passed, but the target y is None.")
     if isinstance(y, DeviceArray):
         check_finite("y", y)
-        return y
+        return y  # type: ignore[return-value]
     with naming("y"):
         if not (type(y) is np.ndarray and y.ndim == 1 and y.dtype == np.float64):
             y = check_array(

@@ -17,6 +17,10 @@ DEVICES = ("cpu", "cuda", "auto")
 # process compiles its kernels for some ten seconds: as long as a few cores take for a fit of so many entries.
 _WORTH_A_COPY, _WORTH_FACTORING = 2**28, 2**26
 
+# Where errors of a GPU come from, and the words of Numba, CUDA, cuBLAS and cuSOLVER for too little memory.
+_OF_GPUS = ("cupy", "numba.cuda", "numba_cuda", "cuda.")
+_NO_MEMORY = ("out of memory", "alloc failed")
+
 
 def check_device(device) -> None:
     """One of the devices, and a GPU where it is asked for."""
@@ -38,6 +42,11 @@ def placed(device: str, rows: Rows) -> Rows:
         raise ValueError("device='cuda' must come with dense X. Got sparse X; device='cpu' takes it.")
     gpu.load()
     return replace(rows, X=rows.X.moved(gpu)) if is_kernel else DeviceRows.of(rows)
+
+
+def on_gpu(rows: Rows) -> bool:
+    """Whether passes over the rows, or the systems of an exact kernel, are for a GPU."""
+    return isinstance(rows, DeviceRows) or (isinstance(rows, KernelRows) and rows.X.algebra is gpu)
 
 
 def adopted(name: str, values, device: str):
@@ -88,6 +97,13 @@ def column(name: str, values, device: str):
     return DeviceArray(found.array.astype(np.float64, copy=False)) if found.ndim == 1 else found[:]
 
 
+def on_one_side(X, y, kept) -> tuple[np.ndarray, np.ndarray]:
+    """X and y on the GPU if X is there and stays: it does where no fewer of its rows count than it has columns."""
+    if isinstance(X, DeviceArray) and kept is not None and kept.sum() < X.shape[1]:
+        X = X[:]
+    return X, y if isinstance(X, DeviceArray) else np.asarray(y)
+
+
 def loss_weights(values, y, given):
     """Weights of the loss (n,): as the kind of array that y was given as, if y stayed on a GPU."""
     on_gpu = isinstance(values, DeviceVector | LazyWeights) and isinstance(y, DeviceArray)
@@ -96,22 +112,30 @@ def loss_weights(values, y, given):
 
 def like(X, values):
     """Predictions as the kind of array that X is."""
-    if isinstance(values, np.ndarray) and not gpu.is_there(X):
+    if not gpu.is_there(X):
         return values
-    library = sys.modules.get(type(X).__module__.partition(".")[0])
+    values, name = gpu.to_device(values), type(X).__module__.partition(".")[0]
+    if name == "numba":
+        return gpu.for_kernels(values, sync=True)
+    library = sys.modules.get("jax.numpy" if name == "jaxlib" else name)
     return library.from_dlpack(values) if hasattr(library, "from_dlpack") else values
 
 
 @contextmanager
-def one_line(device: str):
-    """Say in a line what a GPU could not do."""
+def one_line(model):
+    """Say in a line what a GPU could not do, and leave the model's attributes as they were."""
+    before = dict(vars(model))
     try:
         yield
     except Exception as error:
-        if device == "cpu" or not type(error).__module__.startswith(("cupy", "numba.cuda", "numba_cuda", "cuda.")):
+        if model.device == "cpu" or not type(error).__module__.startswith(_OF_GPUS):
             raise
+        for name in vars(model).keys() - before.keys():
+            delattr(model, name)
+        vars(model).update(before)
         text = " ".join(str(error).split())
-        if isinstance(error, MemoryError) or "out of memory" in text.lower():
+        said = text.lower().replace("_", " ")
+        if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY):
             raise MemoryError(
                 f"The GPU has too little memory for this fit ({text}); pass fewer rows, X in float32 that already lies "
                 "on the GPU, or device='cpu'."

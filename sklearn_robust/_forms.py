@@ -15,6 +15,7 @@ from sklearn_robust._rows import kernels
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.kernels import Kernel, KernelRows, Landmarks, double_centred, draw_landmarks
+from sklearn_robust._rows.on_device import DeviceArray
 from sklearn_robust._rows.square import Square
 
 # Attributes that one form has and another has not, and those of them that several targets share.
@@ -310,7 +311,8 @@ def found_strength(strength: float, positive: bool = True) -> float:
 def predicted(model, X) -> np.ndarray:
     """f (n,) or (n, n_targets) at rows X (n, p), that of a kernel in chunks."""
     if hasattr(model, "coef_"):
-        return X @ model.coef_.T + model.intercept_
+        coefs, intercept = model.coef_.T, model.intercept_
+        return X.line(coefs, intercept) if isinstance(X, DeviceArray) else X @ coefs + intercept
     kernel, dual = model._kernel, model.dual_coef_
     if kernel.precomputed:
         columns = getattr(model, "component_indices_", slice(None))

@@ -18,6 +18,8 @@ on arrays of NumPy, which wants ``cuda`` to be a global name; there each thread 
 """
 
 import os
+import warnings
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any
 
@@ -47,7 +49,7 @@ _MOST_ALONE = 5
 KNOWN_RESIDENT, _RESIDENT = 4, {1: 16, 2: 16, 3: 12, 4: 12, 5: 8}
 # Bytes of shared memory of a multiprocessor (of compute capability 9.0), and of it for each block.
 _SHARED_BYTES, _RESERVED_BYTES = 227 * 1024, 1024
-MOST_COEFS = MOST_BLOCKS * SIDE + 1
+MOST_COLUMNS = MOST_BLOCKS * SIDE
 # Lines: that of the score, those of the cross terms, the row of the intercept in the gram; then those of what a pass
 # for inference adds to a row, whose sums are with ``aux``: one, what is added, 1. The last number is g.
 SCORE_LINE, CROSS_LINES, ONE_LINE, ADDED_LINES = 0, 1, 1 + N_CROSS, 2 + N_CROSS
@@ -70,6 +72,16 @@ def load() -> None:
     from numba import cuda as module
 
     cuda = module
+
+
+@contextmanager
+def few_blocks_unsaid():
+    """Without Numba's warning of few blocks, which few rows are."""
+    from numba.core.errors import NumbaPerformanceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumbaPerformanceWarning)
+        yield
 
 
 def _intrinsic():
@@ -208,13 +220,14 @@ def sweep_kernel(want: int, blocks: int, far: bool):
                 k = 4 * (FOURS * blocks - 1 - behind)
                 at, from_first = HEAD + OF_COLUMN * k, own * per_number(X) + k
                 x0, x1, x2, x3 = (0.0, 0.0, 0.0, 0.0)
-                if per_number(X) == 1 or k < p:
+                # what stands where no row was fetched may be any number, two halves of one even NaN
+                if per_number(X) == 1 or (k < p and one > 0.0):
                     x0 = landed(shared, from_first, X)
-                if per_number(X) == 1 or k + 1 < p:
+                if per_number(X) == 1 or (k + 1 < p and one > 0.0):
                     x1 = landed(shared, from_first + 1, X)
-                if per_number(X) == 1 or k + 2 < p:
+                if per_number(X) == 1 or (k + 2 < p and one > 0.0):
                     x2 = landed(shared, from_first + 2, X)
-                if per_number(X) == 1 or k + 3 < p:
+                if per_number(X) == 1 or (k + 3 < p and one > 0.0):
                     x3 = landed(shared, from_first + 3, X)
                 x0 = (x0 - peek(point, at)) * peek(point, at + 1) * one
                 x1 = (x1 - peek(point, at + 3)) * peek(point, at + 4) * one

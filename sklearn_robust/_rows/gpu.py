@@ -21,6 +21,8 @@ xp: Any = None  # once ``load`` has found it
 _NO_TERMS, _NO_OUT = np.zeros(0, dtype=np.int64), np.zeros((1, 1))
 # What DLPack calls memory of CUDA, and memory that it manages.
 _DLPACK_GPU = (2, 13)
+# The first cards that multiply float64 on tensor cores, and copy to shared memory while they compute.
+_LEAST_CAPABILITY = (8, 0)
 # Bytes of a copy to the device that are pinned at once.
 _PINNED = 2**26
 
@@ -48,8 +50,12 @@ def missing() -> str:
         load()
         cuda.cuda.current_context()
         xp.arange(2.0) @ xp.arange(2.0)
+        capability = cuda.cuda.get_current_device().compute_capability
     except Exception as error:
         return f"the one that is there cannot be used ({' '.join(str(error).split())}); check it with nvidia-smi"
+    if capability < _LEAST_CAPABILITY:
+        least, found = ("{}.{}".format(*numbers) for numbers in (_LEAST_CAPABILITY, capability))
+        return f"kernels need compute capability {least} (A100, RTX 30) or more, the card has {found}"
     return ""
 
 
@@ -69,13 +75,14 @@ def to_device(values):
     """An array on the device: a copy, pinned part by part where it is large, of one that is not there yet."""
     if not isinstance(values, np.ndarray) or xp is np:
         return values
-    if values.nbytes <= _PINNED or not values.flags.c_contiguous:
+    if values.nbytes <= _PINNED:
         return xp.ascontiguousarray(xp.asarray(values))  # threads of a block read along rows
     import cupyx
 
     out = xp.empty(values.shape, values.dtype)
     size = max(_PINNED // max(values[:1].nbytes, 1), 1)
-    stream = xp.cuda.Stream()  # which waits for what the memory was used for before
+    stream = xp.cuda.Stream()
+    stream.wait_event(xp.cuda.get_current_stream().record())  # for what the memory was used for before
     buffers = [cupyx.empty_pinned((size, *values.shape[1:]), values.dtype) for _ in range(2)]
     copied: list[Any] = [None, None]
     for k, first in enumerate(range(0, len(values), size)):
@@ -89,9 +96,9 @@ def to_device(values):
     return out
 
 
-def for_kernels(values):
-    """An array on the device as the one that kernels ask for, which takes a while to make."""
-    return values if xp is np else cuda.cuda.as_cuda_array(values, sync=False)
+def for_kernels(values, sync: bool = False):
+    """An array on the device as the one that kernels ask for, which takes a while to make; ``sync`` waits for it."""
+    return values if xp is np else cuda.cuda.as_cuda_array(values, sync=sync)
 
 
 def is_there(values) -> bool:
@@ -106,7 +113,14 @@ def is_there(values) -> bool:
 def adopted(values):
     """An array of another library that lies on the GPU, where it lies."""
     load()
-    return xp.asarray(values) if hasattr(values, "__cuda_array_interface__") else xp.from_dlpack(values)
+    named = hasattr(values, "__cuda_array_interface__")
+    if hasattr(values, "__dlpack__") and not isinstance(values, xp.ndarray):
+        try:
+            return xp.from_dlpack(values)  # which waits for the stream that makes them
+        except Exception:  # whatever a library says that refuses
+            if not named:
+                raise
+    return xp.asarray(values)
 
 
 def to_host(values) -> np.ndarray:
@@ -171,6 +185,17 @@ def _multiprocessors() -> int:
     return 2 if xp is np else int(xp.cuda.Device().attributes["MultiProcessorCount"])
 
 
+@cache
+def _external_stream(pointer: int):
+    return cuda.cuda.external_stream(pointer)
+
+
+def _stream():
+    """CuPy's current stream, as launches name it: 0 is the default one."""
+    pointer = 0 if xp is np else xp.cuda.get_current_stream().ptr
+    return _external_stream(pointer) if pointer else 0
+
+
 def _launched(kernel_of: Callable, grid: int, threads: int, numbers: int, arguments, shape: tuple[int, ...]):
     """What the blocks of a kernel have summed, of ``shape`` (k, ...), on the CPU; the last axis begins with scalars.
 
@@ -180,7 +205,9 @@ def _launched(kernel_of: Callable, grid: int, threads: int, numbers: int, argume
     partials = xp.empty((grid, *shape))
     given = [for_kernels(each) if isinstance(each, xp.ndarray) else each for each in (*arguments, partials)]
     for far in (False, True):
-        kernel_of(far)[grid, threads, 0, 8 * numbers](*given)
+        with cuda.few_blocks_unsaid():
+            launch = kernel_of(far)[grid, threads, _stream(), 8 * numbers]
+        launch(*given)
         sums = to_host(partials.sum(axis=0))
         if not np.isnan(sums[..., :1]).any():
             break

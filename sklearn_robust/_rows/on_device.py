@@ -15,7 +15,7 @@ import numpy as np
 from sklearn_robust._loss import mixture
 from sklearn_robust._rows import cpu, gpu
 from sklearn_robust._rows.blocks import RowLaw, Rows
-from sklearn_robust._rows.cuda import MOST_COEFS
+from sklearn_robust._rows.cuda import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE
 from sklearn_robust._rows.sums import Sums
 
@@ -64,8 +64,9 @@ class DeviceArray:
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return np.asarray(self[:], dtype=dtype)
 
-    def __matmul__(self, coefs: np.ndarray):
-        return self.array @ gpu.to_device(coefs)
+    def line(self, coefs: np.ndarray, intercept):
+        """The products of the rows with coefficients (p,) or (p, k), and the intercepts on top, on the device."""
+        return self.array @ gpu.to_device(coefs) + gpu.to_device(intercept)
 
     def sum(self, axis: int | None = None) -> np.ndarray:
         """The sum of all, or of rows or columns, on the CPU."""
@@ -228,7 +229,7 @@ class DeviceRows(Rows):
 
     @property
     def _wide(self) -> _WideDesign | None:
-        return _WideDesign(self) if self.frame.n_coefs > MOST_COEFS else None
+        return _WideDesign(self) if len(self.frame.center) > MOST_COLUMNS else None
 
     def _launch(self, theta, law: RowLaw, want: int, learn_shape: bool, out=None):
         """One pass over X: what the blocks have summed, added up; residuals go to ``out``."""

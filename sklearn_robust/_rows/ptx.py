@@ -163,6 +163,7 @@ def products(intrinsic, device, tiles: list[tuple[int, int]], blocks: int, strid
     Block ``blocks`` stands for the lines on the left, and for aux, behind them, on the right.
     Of a tile thread 4 i + k has entries (i, 2 k) and (i, 2 k + 1), and of four rows the kth in column i.
     """
+    assert blocks <= MOST_BLOCKS
     lines_at, lines_stride, g_at = lines
     if intrinsic is None:
         return _one_by_one(tiles, blocks, stride, *lines)
