@@ -286,8 +286,9 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         frame = rows.frame
         inferred = isinstance(form, Columns) and rows.design is None
         settings = Settings(
-            strength, self._solver_for(rows), self.init, self.max_iter, self.tol, seed, form.flexible, inferred
-        )
+            strength, self._solver_for(rows), self.init, self.max_iter, self.tol, seed, form.flexible, inferred,
+            not self._is_linear,
+        )  # fmt: skip
         warm = None
         theta = form.warm(self, rows) if self.warm_start and hasattr(self, "intercept_") else None
         if theta is not None:

@@ -143,7 +143,7 @@ def test_a_fit_is_where_both_lines_are_flat(law, numbered):
     if isinstance(law, AdaptiveRobustRegressor):
         assert abs(scale) < 1e-6
     residuals = (y - model.predict(X)) / (numbers[1] if numbered else 1.0)
-    np.testing.assert_allclose(model.weights_, naive_fit.model_weight(model, residuals), rtol=1e-6)
+    np.testing.assert_allclose(model.weights_, naive_fit.model_weight(model, residuals), rtol=1e-6, atol=1e-307)
 
 
 @each_law
@@ -244,6 +244,57 @@ def test_weights_are_repeated_rows(n_components):
         repeated = clone(law).fit(np.repeat(X, repeats, axis=0), np.repeat(y, repeats))
         assert of_size(weighted.predict(X), repeated.predict(X)) <= 1e-6
         assert weighted.c_ == pytest.approx(repeated.c_, rel=1e-6)
+
+
+def plane_and_wave(seed, n=100, spoiled=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 5))
+    y = np.sin(X[:, 0]) + X[:, -1] + 0.3 * rng.normal(size=n)
+    y[:spoiled] += rng.choice([-1.0, 1.0], size=spoiled) * rng.uniform(3, 20, size=spoiled)
+    return X, y, rng
+
+
+@pytest.mark.parametrize("n_components", [None, 60])
+@pytest.mark.parametrize("spoiled", [0, 10])
+def test_rows_that_are_there_more_than_once_are_no_signal(spoiled, n_components):
+    model = AdaptiveRobustRegressor(kernel="rbf", n_components=n_components)
+    for seed in range(4):
+        X, y, rng = plane_and_wave(seed, spoiled=spoiled)
+        plain = clone(model).fit(X, y)
+        repeats = rng.integers(1, 5, size=100)
+        weighted = clone(model).fit(X, y, repeats)
+        repeated = clone(model).fit(np.repeat(X, repeats, axis=0), np.repeat(y, repeats))
+        for each in (weighted, repeated):
+            assert 0.75 * plain.scale_ < each.scale_ < 1.2 * plain.scale_
+            assert each.contamination_ == pytest.approx(plain.contamination_, abs=0.05 if spoiled else 0.0)
+            assert plain.l2_regularization_ < each.l2_regularization_ < 4.0 * plain.l2_regularization_
+        assert of_size(weighted.predict(X), repeated.predict(X)) <= 0.15
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_bootstrap_sample_has_the_noise_of_its_rows(seed):
+    X, y, rng = plane_and_wave(seed, n=200)
+    drawn = rng.integers(0, 200, size=200)
+    model, once = AdaptiveRobustRegressor(kernel="rbf"), np.unique(drawn)
+    expected = clone(model).fit(X[once], y[once]).scale_
+    model.fit(X[drawn], y[drawn])
+    assert 0.85 * expected < model.scale_ < 1.1 * expected
+    assert model.contamination_ == 0.0
+
+
+@pytest.mark.parametrize("strength", ["auto", 0.1])
+@pytest.mark.parametrize("n_components", [None, 25])
+@each_law
+def test_weights_times_a_factor_are_the_same_fit(law, n_components, strength):
+    X, y = make_data(n=60, outliers=0.1)
+    plain = fresh(law, kernel="rbf", gamma=0.5, n_components=n_components, l2_regularization=strength).fit(X, y)
+    heavy = clone(plain)
+    heavy.set_params(l2_regularization=strength if strength == "auto" else 4.0 * strength).fit(X, y, np.full(60, 4.0))
+    assert of_size(heavy.predict(X), plain.predict(X)) <= 1e-7
+    for name in ("c_", "scale_", "alpha_"):
+        assert getattr(heavy, name) == pytest.approx(getattr(plain, name), rel=1e-6)
+    assert heavy.l2_regularization_ == pytest.approx(4.0 * plain.l2_regularization_, rel=1e-6)
+    assert heavy.objective_ == pytest.approx(4.0 * plain.objective_, rel=1e-6)
 
 
 @pytest.mark.parametrize("n_components", [None, 20])
