@@ -152,8 +152,8 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
                     results = fit_targets(self, fit_target, len(targets), rows)
         except NotPositive:
             raise ValueError(
-                f"kernel must give a matrix without negative eigenvalues. Got kernel={self.kernel!r}; raise "
-                "l2_regularization, set n_components, or take another kernel."
+                f"kernel must give a matrix without negative eigenvalues. Got kernel={self.kernel!r}; set "
+                "n_components, take another kernel, or raise l2_regularization where they are rounding."
             ) from None
         except ValueError:
             _checks.check_finite("X", X)

@@ -28,6 +28,9 @@ _MATRICES = 3
 # Of a kernel's values: their squares times weights, and over squares of noise scales, are numbers.
 _LARGEST, _LARGEST_LINEAR = 1e100, 1e200
 _EPS = np.finfo(float).eps
+# Precomputed values, of float32 perhaps, differ from those across the diagonal by less, in units of the largest; so many
+# columns are compared at a time.
+_ASYMMETRIC, _CHECKED_COLUMNS = 1e-5, 64
 
 
 def form_of(model, X, kept, seed: int):
@@ -163,6 +166,8 @@ class Nystroem:
         counted = np.arange(len(X)) if kept is None else np.flatnonzero(kept)
         if self.kernel.precomputed:
             self.indices = np.sort(rng.choice(counted, self.size, replace=False))
+            crossed = np.ix_(self.indices, counted)
+            _check_symmetric(X.T[crossed].T, X[crossed], counted, self.indices)
             self.landmarks = Landmarks.of(self.kernel, self.indices, X[np.ix_(self.indices, self.indices)])
         else:
             self.indices = counted[draw_landmarks(X if kept is None else X[kept], self.size, rng)]
@@ -205,12 +210,14 @@ class Exact:
         self.basis, self.counted = X if kept is None else X[kept], kept
         if self.kernel.precomputed:
             K = X.copy() if kept is None else X[np.ix_(kept, kept)]
+            numbers = np.arange(len(X)) if kept is None else np.flatnonzero(kept)
+            _check_symmetric(K, K, numbers, numbers)
         else:
             K = self.kernel(self.basis)
         _check_finite(self.kernel, K)
         self.means = K.mean(axis=0) if fit_intercept else np.zeros(len(y))
         frame = Frame.of(np.empty((len(y), 0)), y, weights, fit_intercept, noise)
-        largest = float(np.abs(K.diagonal()).max())
+        largest = _largest(K)
         K = double_centred(K) if fit_intercept else K
         return KernelRows(Square(K), y, weights, noise / frame.noise_unit, frame, largest)
 
@@ -259,9 +266,34 @@ def _dual_intercept(model, kernel: Kernel) -> float:
     return model.intercept_ + float(model.coef_ @ kernel.center)
 
 
+def _largest(K) -> float:
+    """The largest size of an entry."""
+    return float(max(K.max(), -K.min()))
+
+
+def _check_symmetric(K, turned, rows, columns) -> None:
+    """Whether values K (n, m) of a precomputed kernel are those across the diagonal (m, n), but for rounding.
+
+    With the numbers that their rows (n,) and columns (m,) have in X.
+    """
+    rounding = _ASYMMETRIC * _largest(K)
+    for first in range(0, len(columns), _CHECKED_COLUMNS):
+        part = slice(first, first + _CHECKED_COLUMNS)
+        apart = np.abs(K[:, part] - turned[part].T)
+        if not apart.max() > rounding:  # NaN is told of elsewhere
+            continue
+        i, j = np.unravel_index(apart.argmax(), apart.shape)
+        row, column = int(rows[i]), int(columns[first + j])
+        raise ValueError(
+            "X must be a symmetric matrix of kernel values for kernel='precomputed'. "
+            f"Got {K[i, first + j]:.3g} at row {row}, column {column} and {turned[first + j, i]:.3g} at row {column}, "
+            f"column {row}; pass k(X, X) to fit, rows and columns in one order, or (X + X.T) / 2."
+        )
+
+
 def _check_finite(kernel: Kernel, K) -> np.ndarray:
     """Values of a kernel, or what is made of them, if they are numbers whose powers are such."""
-    largest, most = float(max(K.max(), -K.min())), _LARGEST_LINEAR if kernel.metric == "linear" else _LARGEST
+    largest, most = _largest(K), _LARGEST_LINEAR if kernel.metric == "linear" else _LARGEST
     if not largest < most:  # which NaN is not, either
         raise ValueError(
             f"kernel must give finite numbers, below {most:g}. Got {largest:g} from kernel={kernel.metric!r}; "

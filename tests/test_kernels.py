@@ -1,6 +1,7 @@
 """Kernels: exact, through landmarks, and ridge with more columns than rows."""
 
 import pickle
+import re
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
@@ -93,6 +94,20 @@ def test_a_kernel_that_is_positive_but_for_a_constant():
     a, b = naive_kernels.weighted_ridge(K, y, np.ones(40), 0.3)
     model = GeneralRobustRegressor(2.0, kernel="additive_chi2", l2_regularization=0.3).fit(X, y)
     np.testing.assert_allclose(model.predict(X), K @ a + b, rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "strength", "fit_intercept"),
+    [("sigmoid", 10.0, True), ("sigmoid", 10.0, False), ("additive_chi2", 1000.0, False)],
+)
+def test_least_squares_with_negative_eigenvalues_below_the_strength(kernel, strength, fit_intercept):
+    X, y = make_data(n=150, p=4)
+    y, K = y if kernel == "sigmoid" else y + 20.0, pairwise_kernels(X, metric=kernel)
+    a, b = naive_kernels.weighted_ridge(K, y, np.ones(150), strength, fit_intercept)
+    assert a @ K @ a < 0.0
+    model = GeneralRobustRegressor(2.0, kernel=kernel, l2_regularization=strength, fit_intercept=fit_intercept)
+    np.testing.assert_allclose(model.fit(X, y).predict(X), K @ a + b, rtol=1e-8)
+    assert model.converged_
 
 
 def test_parameters_of_a_callable_kernel():
@@ -683,6 +698,54 @@ def test_a_precomputed_kernel_of_another_size_at_predict():
     with pytest.raises(ValueError, match="expecting 80 features") as caught:
         model.predict(np.ones((3, 79)))
     assert "\n" not in str(caught.value)
+
+
+def asymmetric(kind, K):
+    rng = np.random.default_rng(1)
+    if kind == "half":
+        return np.tril(K)
+    if kind == "noise":
+        return K + 1e-3 * np.triu(rng.normal(size=K.shape), 1)
+    return K[rng.permutation(len(K))]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_components", [None, 20])
+@pytest.mark.parametrize("kind", ["half", "noise", "permuted"])
+@both
+def test_a_precomputed_kernel_is_symmetric(estimator, kind, n_components, weighted):
+    X, y = make_data()
+    weights = 1.0 - (np.arange(80) % 4 == 1) if weighted else None
+    model, K = estimator(kernel="precomputed", n_components=n_components), pairwise_kernels(X, metric="rbf")
+    bad = asymmetric(kind, K)
+    with pytest.raises(ValueError, match=r"X must be a symmetric matrix .*; pass k\(X, X\)") as caught:
+        model.fit(bad, y, weights)
+    found = re.search(r"Got (\S+) at row (\d+), column (\d+) and (\S+) at", str(caught.value)).groups()
+    row, column = int(found[1]), int(found[2])
+    assert (f"{bad[row, column]:.3g}", f"{bad[column, row]:.3g}") == (found[0], found[3])
+    assert not weighted or weights[row] * weights[column] == 1.0
+    model.fit(pairwise_kernels(X.astype(np.float32), metric="rbf").astype(np.float32), y, weights)
+    if weighted:  # what is of no weight may be anything
+        K[1] = 7.0
+        model.fit(K, y, weights)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("strength", ["auto", 0.01, 10.0])
+@both
+def test_a_matrix_of_distances_is_no_kernel(estimator, strength, weighted):
+    X, y = make_data()
+    weights = np.where(np.arange(80) == 0, 2.0, 1.0) if weighted else None
+    for kernel, given in (("precomputed", np.abs(X[:, :1] - X[:, :1].T)), ("additive_chi2", X)):
+        model = estimator(kernel=kernel, l2_regularization=strength, fit_intercept=False)
+        with ignored(UserWarning), pytest.raises(ValueError, match="without negative eigenvalues"):
+            model.fit(given, y, weights)
+
+
+def test_a_strength_that_shows_negative_eigenvalues_is_no_overflow():
+    X, y = make_data(n=150, p=4)
+    with pytest.raises(ValueError, match="without negative eigenvalues"):
+        AdaptiveRobustRegressor(kernel="sigmoid", l2_regularization=10.0).fit(X, y)
 
 
 def test_no_penalty_with_an_exact_kernel_is_warned_of():

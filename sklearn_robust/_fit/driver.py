@@ -339,6 +339,7 @@ def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool):
             law = policy.widened(objective, law) if law.share == 0.0 else law
         else:
             law = policy.start(objective, theta, rows.m_scale(theta, objective.n_coefs))
+        theta = objective.started(theta, law)
     return objective, strength, part, None, theta, law
 
 
