@@ -11,6 +11,7 @@ from scipy import sparse
 from scipy.linalg import qr
 
 from sklearn_robust import _checks
+from sklearn_robust._kernel_checks import check_params, check_rows, check_symmetric
 from sklearn_robust._rows import kernels
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import NONE, Frame
@@ -28,9 +29,6 @@ _MATRICES = 3
 # Of a kernel's values: their squares times weights, and over squares of noise scales, are numbers.
 _LARGEST, _LARGEST_LINEAR = 1e100, 1e200
 _EPS = np.finfo(float).eps
-# Precomputed values, of float32 perhaps, differ from those across the diagonal by less, in units of the largest; so many
-# columns are compared at a time.
-_ASYMMETRIC, _CHECKED_COLUMNS = 1e-5, 64
 
 
 def form_of(model, X, kept, seed: int):
@@ -69,8 +67,7 @@ def check_kernel(model) -> None:
         value = getattr(model, name)
         if not (_checks.is_real(value) and np.isfinite(value) and (value >= 0.0 or name == "coef0")):
             _checks.refuse(name, value, "a finite number" + (" >= 0" if name == "degree" else ""))
-    if model.kernel_params is not None and not isinstance(model.kernel_params, dict):
-        _checks.refuse("kernel_params", model.kernel_params, "a dict or None", "it is passed to a callable kernel")
+    check_params(model.kernel_params)
     if model.n_components is not None:
         _checks.check_count("n_components", model.n_components, 1, "None is the exact kernel")
     if model.init == "s" and not model._is_linear:
@@ -78,7 +75,13 @@ def check_kernel(model) -> None:
 
 
 def kernel_of(model, X, kept) -> Kernel:
-    """The kernel that the parameters of a model name."""
+    """The kernel that the parameters of a model name, for the rows of X that count."""
+    kernel = _named(model, X, kept)
+    check_rows(kernel, X, kept)
+    return kernel
+
+
+def _named(model, X, kept) -> Kernel:
     if callable(model.kernel):
         return Kernel(model.kernel, dict(model.kernel_params or {}))
     params = {} if model._is_linear else {name: getattr(model, name) for name in ("gamma", "degree", "coef0")}
@@ -167,7 +170,7 @@ class Nystroem:
         if self.kernel.precomputed:
             self.indices = np.sort(rng.choice(counted, self.size, replace=False))
             crossed = np.ix_(self.indices, counted)
-            _check_symmetric(X.T[crossed].T, X[crossed], counted, self.indices)
+            check_symmetric(X.T[crossed].T, X[crossed], counted, self.indices)
             self.landmarks = Landmarks.of(self.kernel, self.indices, X[np.ix_(self.indices, self.indices)])
         else:
             self.indices = counted[draw_landmarks(X if kept is None else X[kept], self.size, rng)]
@@ -211,7 +214,7 @@ class Exact:
         if self.kernel.precomputed:
             K = X.copy() if kept is None else X[np.ix_(kept, kept)]
             numbers = np.arange(len(X)) if kept is None else np.flatnonzero(kept)
-            _check_symmetric(K, K, numbers, numbers)
+            check_symmetric(K, K, numbers, numbers)
         else:
             K = self.kernel(self.basis)
         _check_finite(self.kernel, K)
@@ -271,26 +274,6 @@ def _largest(K) -> float:
     return float(max(K.max(), -K.min()))
 
 
-def _check_symmetric(K, turned, rows, columns) -> None:
-    """Whether values K (n, m) of a precomputed kernel are those across the diagonal (m, n), but for rounding.
-
-    With the numbers that their rows (n,) and columns (m,) have in X.
-    """
-    rounding = _ASYMMETRIC * _largest(K)
-    for first in range(0, len(columns), _CHECKED_COLUMNS):
-        part = slice(first, first + _CHECKED_COLUMNS)
-        apart = np.abs(K[:, part] - turned[part].T)
-        if not apart.max() > rounding:  # NaN is told of elsewhere
-            continue
-        i, j = np.unravel_index(apart.argmax(), apart.shape)
-        row, column = int(rows[i]), int(columns[first + j])
-        raise ValueError(
-            "X must be a symmetric matrix of kernel values for kernel='precomputed'. "
-            f"Got {K[i, first + j]:.3g} at row {row}, column {column} and {turned[first + j, i]:.3g} at row {column}, "
-            f"column {row}; pass k(X, X) to fit, rows and columns in one order, or (X + X.T) / 2."
-        )
-
-
 def _check_finite(kernel: Kernel, K) -> np.ndarray:
     """Values of a kernel, or what is made of them, if they are numbers whose powers are such."""
     largest, most = _largest(K), _LARGEST_LINEAR if kernel.metric == "linear" else _LARGEST
@@ -347,6 +330,7 @@ def predicted(model, X) -> np.ndarray:
     if kernel.precomputed:
         columns = getattr(model, "component_indices_", slice(None))
         return X[:, columns] @ dual + model.intercept_
+    check_rows(kernel, X)
     Z = getattr(model, "components_", None)
     Z = model.X_fit_ if Z is None else Z
     size = max(_PREDICTED_ENTRIES // len(Z), 1)

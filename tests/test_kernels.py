@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_friedman1
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
-from sklearn.metrics.pairwise import pairwise_kernels
+from sklearn.metrics.pairwise import pairwise_kernels, rbf_kernel
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
 from sklearn.utils import get_tags
 from threadpoolctl import threadpool_info
@@ -674,6 +674,22 @@ def test_threads_of_the_blas_are_given_back(monkeypatch):
         ({"kernel": "rbf", "degree": -1}, "degree must be"),
         ({"kernel": "rbf", "coef0": np.inf}, "coef0 must be"),
         ({"kernel": dot, "kernel_params": [2]}, "kernel_params must be"),
+        *(
+            ({"kernel": kernel, "kernel_params": {name: 1}}, rf"^kernel_params must be .*Got kernel_params=.*{name!r}")
+            for kernel in (dot, "rbf")
+            for name in ("X", "Y", "metric", "filter_params", "n_jobs", 3)
+        ),
+        (
+            {"kernel": dot, "kernel_params": {"pow": 2}},
+            "^kernel must be a function of two rows .*raised TypeError: .*pow",
+        ),
+        ({"kernel": rbf_kernel}, r"^kernel must be a function of two rows .*raised ValueError: Expected 2D array"),
+        (
+            {"kernel": np.multiply, "n_components": 5},
+            r"^kernel must be .*, which returned ndarray of shape \(3,\); .*by its",
+        ),
+        ({"kernel": lambda x, z: None}, "^kernel must be a function of two rows .*returned NoneType"),
+        ({"kernel": lambda x, z: x[0] + x @ z}, "^kernel must be symmetric: .*rows 0 and 79"),
         ({"kernel": "rbf", "n_components": 0}, "n_components must be"),
         ({"kernel": "rbf", "n_components": 81}, "at most the number of rows, n_samples=80"),
         ({"kernel": "rbf", "l2_regularization": -1.0}, "l2_regularization must be"),
@@ -692,12 +708,35 @@ def test_bad_parameters_are_one_clear_line(estimator, params, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_precomputed_kernel_of_another_size_at_predict():
+@pytest.mark.parametrize("n_components", [None, 20])
+def test_a_precomputed_kernel_of_another_size_at_predict(n_components):
     X, y = make_data()
-    model = AdaptiveRobustRegressor(kernel="precomputed").fit(pairwise_kernels(X, metric="rbf"), y)
-    with pytest.raises(ValueError, match="expecting 80 features") as caught:
-        model.predict(np.ones((3, 79)))
-    assert "\n" not in str(caught.value)
+    model = AdaptiveRobustRegressor(kernel="precomputed", n_components=n_components)
+    model.fit(pairwise_kernels(X, metric="rbf"), y)
+    for width in (79, 20):
+        with pytest.raises(ValueError, match=r"expecting 80 features .*pass k\(X_new, X\)") as caught:
+            model.predict(np.ones((3, width)))
+        assert "\n" not in str(caught.value)
+        assert ("component_indices_" in str(caught.value)) == (n_components is not None)
+        bad = np.ones((3, width))
+        bad[2, 4] = np.nan
+        with pytest.raises(ValueError, match=r"^X must be finite\. Got NaN at row 2, column 4"):
+            model.predict(bad)
+
+
+@pytest.mark.parametrize("n_components", [None, 20])
+@pytest.mark.parametrize("kernel", ["chi2", "additive_chi2"])
+def test_negative_entries_where_a_kernel_knows_none(kernel, n_components):
+    X, y = make_data()
+    model, bad = AdaptiveRobustRegressor(kernel=kernel, n_components=n_components), X.copy()
+    bad[7, 2], bad[5, 1] = -0.25, -0.5
+    weights = np.where(np.arange(80) == 5, 0.0, 1.0)
+    asked = (lambda: model.fit(bad, y, weights), 7), (lambda: model.fit(X, y).predict(bad[6:]), 1)
+    for ask, row in asked:
+        line = f"^X must not be negative for kernel='{kernel}'. Got -0.25 at row {row}, column 2; scale"
+        with pytest.raises(ValueError, match=line) as caught:
+            ask()
+        assert "\n" not in str(caught.value)
 
 
 def asymmetric(kind, K):
