@@ -286,6 +286,15 @@ def test_rows_that_are_there_more_than_once_are_no_signal(spoiled, n_components)
         assert of_size(weighted.predict(X), repeated.predict(X)) <= 0.15
 
 
+def test_of_many_rows_that_are_there_more_than_once_too():
+    X, y, _ = plane_and_wave(0, n=3000)
+    model = AdaptiveRobustRegressor(kernel="rbf", n_components=60)
+    plain = clone(model).fit(X, y)
+    repeated = clone(model).fit(np.repeat(X, 3, axis=0), np.repeat(y, 3))
+    assert repeated.l2_regularization_ == pytest.approx(3.0 * plain.l2_regularization_, rel=0.3)
+    assert repeated.scale_ == pytest.approx(plain.scale_, rel=0.02)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_bootstrap_sample_has_the_noise_of_its_rows(seed):
     X, y, rng = plane_and_wave(seed, n=200)

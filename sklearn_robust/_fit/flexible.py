@@ -169,6 +169,8 @@ def flexible_start(rows: Rows, strength: float | None, init: str, seed: int) -> 
         start = ols(objective_at(found))
     final = found if given is None else given
     if some is not rows:
+        if given is None:  # of which fewer are there more than once
+            final *= (n_draws(some) / len(some)) / (n_draws(rows) / n)
         start = Start(start.theta, rows.m_scale(start.theta, float(plain.dof(share * final))))
     return final / unit, start
 
