@@ -123,10 +123,12 @@ class DualObjective(Objective):
         if self.ridge(theta, law) < np.inf:
             return theta
         dual = theta[1 + len(self.rows) :]
-        fitted = self.rows.X @ dual
-        if fitted @ dual < 0.0:
+        size = float(np.abs(dual).max()) or 1.0
+        unit = dual / size
+        fitted = self.rows.X @ unit
+        if fitted @ unit < -_EPS * len(dual) * self.rows.largest * float(np.abs(unit).sum()) ** 2:
             raise NotPositive
-        return np.concatenate((theta[:1], fitted, dual))
+        return np.concatenate((theta[:1], size * fitted, dual))
 
     def at(self, theta, law: Law, want: int, beside: Law | None = None) -> Point:
         """Sums and gradient; theta brings its K a."""
