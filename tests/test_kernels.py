@@ -3,6 +3,7 @@
 import pickle
 import re
 import tracemalloc
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import naive_fit
@@ -267,6 +268,14 @@ def plane_and_wave(seed, n=100, spoiled=0):
     y = np.sin(X[:, 0]) + X[:, -1] + 0.3 * rng.normal(size=n)
     y[:spoiled] += rng.choice([-1.0, 1.0], size=spoiled) * rng.uniform(3, 20, size=spoiled)
     return X, y, rng
+
+
+def test_weights_are_no_reason_to_call_a_held_scale_small():
+    X, y, _ = plane_and_wave(0)
+    model = GeneralRobustRegressor(-2.0, c=0.5, kernel="rbf", l2_regularization=0.4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, y, np.full(100, 4.0))
 
 
 @pytest.mark.parametrize("n_components", [None, 60])
