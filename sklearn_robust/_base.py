@@ -152,8 +152,8 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
                         results = fit_targets(self, fit_target, len(targets), rows)
             except NotPositive:
                 raise ValueError(
-                    f"kernel must give a matrix without negative eigenvalues. Got kernel={self.kernel!r}; raise "
-                    "l2_regularization, set n_components, or take another kernel."
+                    f"kernel must give a matrix without negative eigenvalues. Got kernel={self.kernel!r}; set "
+                    "n_components, take another kernel, or raise l2_regularization where they are rounding."
                 ) from None
             except ValueError:
                 _checks.check_finite("X", X)
@@ -287,8 +287,9 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         frame = rows.frame
         inferred = isinstance(form, Columns) and rows.design is None
         settings = Settings(
-            strength, self._solver_for(rows), self.init, self.max_iter, self.tol, seed, form.flexible, inferred
-        )
+            strength, self._solver_for(rows), self.init, self.max_iter, self.tol, seed, form.flexible, inferred,
+            not self._is_linear,
+        )  # fmt: skip
         warm = None
         theta = form.warm(self, rows) if self.warm_start and hasattr(self, "intercept_") else None
         if theta is not None and is_near(rows, theta, self.scale_ / frame.c_unit):

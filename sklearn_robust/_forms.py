@@ -11,6 +11,7 @@ from scipy import sparse
 from scipy.linalg import qr
 
 from sklearn_robust import _checks
+from sklearn_robust._kernel_checks import check_params, check_rows, check_symmetric
 from sklearn_robust._rows import kernels
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import NONE, Frame
@@ -67,8 +68,7 @@ def check_kernel(model) -> None:
         value = getattr(model, name)
         if not (_checks.is_real(value) and np.isfinite(value) and (value >= 0.0 or name == "coef0")):
             _checks.refuse(name, value, "a finite number" + (" >= 0" if name == "degree" else ""))
-    if model.kernel_params is not None and not isinstance(model.kernel_params, dict):
-        _checks.refuse("kernel_params", model.kernel_params, "a dict or None", "it is passed to a callable kernel")
+    check_params(model.kernel_params)
     if model.n_components is not None:
         _checks.check_count("n_components", model.n_components, 1, "None is the exact kernel")
     if model.init == "s" and not model._is_linear:
@@ -76,7 +76,13 @@ def check_kernel(model) -> None:
 
 
 def kernel_of(model, X, kept) -> Kernel:
-    """The kernel that the parameters of a model name."""
+    """The kernel that the parameters of a model name, for the rows of X that count."""
+    kernel = _named(model, X, kept)
+    check_rows(kernel, X, kept)
+    return kernel
+
+
+def _named(model, X, kept) -> Kernel:
     if callable(model.kernel):
         return Kernel(model.kernel, dict(model.kernel_params or {}))
     params = {} if model._is_linear else {name: getattr(model, name) for name in ("gamma", "degree", "coef0")}
@@ -164,6 +170,8 @@ class Nystroem:
         counted = np.arange(len(X)) if kept is None else np.flatnonzero(kept)
         if self.kernel.precomputed:
             self.indices = np.sort(rng.choice(counted, self.size, replace=False))
+            crossed = np.ix_(self.indices, counted)
+            check_symmetric(X.T[crossed].T, X[crossed], counted, self.indices)
             self.landmarks = Landmarks.of(self.kernel, self.indices, X[np.ix_(self.indices, self.indices)])
         else:
             self.indices = counted[draw_landmarks(X if kept is None else X[kept], self.size, rng)]
@@ -206,12 +214,14 @@ class Exact:
         self.basis, self.counted = X if kept is None else X[kept], kept
         if self.kernel.precomputed:
             K = X.copy() if kept is None else X[np.ix_(kept, kept)]
+            numbers = np.arange(len(X)) if kept is None else np.flatnonzero(kept)
+            check_symmetric(K, K, numbers, numbers)
         else:
             K = self.kernel(self.basis)
         _check_finite(self.kernel, K)
         self.means = K.mean(axis=0) if fit_intercept else np.zeros(len(y))
         frame = Frame.of(np.empty((len(y), 0)), y, weights, fit_intercept, noise)
-        largest = float(np.abs(K.diagonal()).max())
+        largest = _largest(K)
         K = double_centred(K) if fit_intercept else K
         return KernelRows(Square(K), y, weights, noise / frame.noise_unit, frame, largest)
 
@@ -260,9 +270,14 @@ def _dual_intercept(model, kernel: Kernel) -> float:
     return model.intercept_ + float(model.coef_ @ kernel.center)
 
 
+def _largest(K) -> float:
+    """The largest size of an entry."""
+    return float(max(K.max(), -K.min()))
+
+
 def _check_finite(kernel: Kernel, K) -> np.ndarray:
     """Values of a kernel, or what is made of them, if they are numbers whose powers are such."""
-    largest, most = float(max(K.max(), -K.min())), _LARGEST_LINEAR if kernel.metric == "linear" else _LARGEST
+    largest, most = _largest(K), _LARGEST_LINEAR if kernel.metric == "linear" else _LARGEST
     if not largest < most:  # which NaN is not, either
         raise ValueError(
             f"kernel must give finite numbers, below {most:g}. Got {largest:g} from kernel={kernel.metric!r}; "
@@ -317,6 +332,7 @@ def predicted(model, X) -> np.ndarray:
     if kernel.precomputed:
         columns = getattr(model, "component_indices_", slice(None))
         return X[:, columns] @ dual + model.intercept_
+    check_rows(kernel, X)
     Z = getattr(model, "components_", None)
     Z = model.X_fit_ if Z is None else Z
     size = max(_PREDICTED_ENTRIES // len(Z), 1)

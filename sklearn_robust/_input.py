@@ -2,10 +2,11 @@
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_array, validate_data
 
 from sklearn_robust import _checks
 from sklearn_robust._device import matrix
+from sklearn_robust._kernel_checks import check_new_values
 from sklearn_robust._rows import gpu
 
 _MANY_ENTRIES = 1_000_000
@@ -28,11 +29,13 @@ def validated(model, X, reset: bool) -> np.ndarray:
             f"X must be dense for a kernel. Got a sparse X with kernel={model.kernel!r}; take X.toarray(), or "
             "kernel='linear'."
         )
+    if model._is_precomputed and not reset:
+        with _checks.naming("X"):
+            values = check_array(X, dtype=np.float64, ensure_all_finite=False)
+        check_new_values(model, values)
     with _checks.naming("X"):
-        # what is not finite is said before the number of columns, which a precomputed kernel may well have wrong
-        finite = model._is_precomputed and not reset
         done = reset and type(X) is np.ndarray and X.dtype == np.float64 and X.ndim == 2 and X.size > 0
-        more = {} if done else {"accept_sparse": "csr", "dtype": np.float64, "ensure_all_finite": finite}
+        more = {} if done else {"accept_sparse": "csr", "dtype": np.float64, "ensure_all_finite": False}
         X = validate_data(model, X, reset=reset, skip_check_array=done, **more)
     if sparse.issparse(X) and not X.has_canonical_format:
         X = X.copy()

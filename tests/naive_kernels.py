@@ -60,7 +60,8 @@ def slopes(model, K, y, sample_weight=None, noise_scale=None):
             )
             / total
         )
-    d = degrees_of_freedom(K, l2, sample_weight, noise_scale, model.fit_intercept)
+    # rows that all differ: each degree of freedom takes as many rows as stand for one draw of the noise
+    d = max(total / len(y), 1.0) * degrees_of_freedom(K, l2, sample_weight, noise_scale, model.fit_intercept)
 
     def line2(c):
         fixed = (y, sample_weight, noise_scale, 0.0, mixture)

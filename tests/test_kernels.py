@@ -1,7 +1,9 @@
 """Kernels: exact, through landmarks, and ridge with more columns than rows."""
 
 import pickle
+import re
 import tracemalloc
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import naive_fit
@@ -14,7 +16,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_friedman1
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
-from sklearn.metrics.pairwise import pairwise_kernels
+from sklearn.metrics.pairwise import pairwise_kernels, rbf_kernel
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
 from sklearn.utils import get_tags
 from threadpoolctl import threadpool_info
@@ -95,6 +97,20 @@ def test_a_kernel_that_is_positive_but_for_a_constant():
     np.testing.assert_allclose(model.predict(X), K @ a + b, rtol=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("kernel", "strength", "fit_intercept"),
+    [("sigmoid", 10.0, True), ("sigmoid", 10.0, False), ("additive_chi2", 1000.0, False)],
+)
+def test_least_squares_with_negative_eigenvalues_below_the_strength(kernel, strength, fit_intercept):
+    X, y = make_data(n=150, p=4)
+    y, K = y if kernel == "sigmoid" else y + 20.0, pairwise_kernels(X, metric=kernel)
+    a, b = naive_kernels.weighted_ridge(K, y, np.ones(150), strength, fit_intercept)
+    assert a @ K @ a < 0.0
+    model = GeneralRobustRegressor(2.0, kernel=kernel, l2_regularization=strength, fit_intercept=fit_intercept)
+    np.testing.assert_allclose(model.fit(X, y).predict(X), K @ a + b, rtol=1e-8)
+    assert model.converged_
+
+
 def test_parameters_of_a_callable_kernel():
     X, y = make_data()
     params = {"kernel": dot, "kernel_params": {"power": 2}, "l2_regularization": 0.3, "fit_intercept": False}
@@ -143,7 +159,7 @@ def test_a_fit_is_where_both_lines_are_flat(law, numbered):
     if isinstance(law, AdaptiveRobustRegressor):
         assert abs(scale) < 1e-6
     residuals = (y - model.predict(X)) / (numbers[1] if numbered else 1.0)
-    np.testing.assert_allclose(model.weights_, naive_fit.model_weight(model, residuals), rtol=1e-6)
+    np.testing.assert_allclose(model.weights_, naive_fit.model_weight(model, residuals), rtol=1e-6, atol=1e-307)
 
 
 @each_law
@@ -244,6 +260,74 @@ def test_weights_are_repeated_rows(n_components):
         repeated = clone(law).fit(np.repeat(X, repeats, axis=0), np.repeat(y, repeats))
         assert of_size(weighted.predict(X), repeated.predict(X)) <= 1e-6
         assert weighted.c_ == pytest.approx(repeated.c_, rel=1e-6)
+
+
+def plane_and_wave(seed, n=100, spoiled=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 5))
+    y = np.sin(X[:, 0]) + X[:, -1] + 0.3 * rng.normal(size=n)
+    y[:spoiled] += rng.choice([-1.0, 1.0], size=spoiled) * rng.uniform(3, 20, size=spoiled)
+    return X, y, rng
+
+
+def test_weights_are_no_reason_to_call_a_held_scale_small():
+    X, y, _ = plane_and_wave(0)
+    model = GeneralRobustRegressor(-2.0, c=0.5, kernel="rbf", l2_regularization=0.4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, y, np.full(100, 4.0))
+
+
+@pytest.mark.parametrize("n_components", [None, 60])
+@pytest.mark.parametrize("spoiled", [0, 10])
+def test_rows_that_are_there_more_than_once_are_no_signal(spoiled, n_components):
+    model = AdaptiveRobustRegressor(kernel="rbf", n_components=n_components)
+    for seed in range(4):
+        X, y, rng = plane_and_wave(seed, spoiled=spoiled)
+        plain = clone(model).fit(X, y)
+        repeats = rng.integers(1, 5, size=100)
+        weighted = clone(model).fit(X, y, repeats)
+        repeated = clone(model).fit(np.repeat(X, repeats, axis=0), np.repeat(y, repeats))
+        for each in (weighted, repeated):
+            assert 0.75 * plain.scale_ < each.scale_ < 1.2 * plain.scale_
+            assert each.contamination_ == pytest.approx(plain.contamination_, abs=0.05 if spoiled else 0.0)
+            assert plain.l2_regularization_ < each.l2_regularization_ < 4.0 * plain.l2_regularization_
+        assert of_size(weighted.predict(X), repeated.predict(X)) <= 0.15
+
+
+def test_of_many_rows_that_are_there_more_than_once_too():
+    X, y, _ = plane_and_wave(0, n=3000)
+    model = AdaptiveRobustRegressor(kernel="rbf", n_components=60)
+    plain = clone(model).fit(X, y)
+    repeated = clone(model).fit(np.repeat(X, 3, axis=0), np.repeat(y, 3))
+    assert repeated.l2_regularization_ == pytest.approx(3.0 * plain.l2_regularization_, rel=0.3)
+    assert repeated.scale_ == pytest.approx(plain.scale_, rel=0.02)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_bootstrap_sample_has_the_noise_of_its_rows(seed):
+    X, y, rng = plane_and_wave(seed, n=200)
+    drawn = rng.integers(0, 200, size=200)
+    model, once = AdaptiveRobustRegressor(kernel="rbf"), np.unique(drawn)
+    expected = clone(model).fit(X[once], y[once]).scale_
+    model.fit(X[drawn], y[drawn])
+    assert 0.85 * expected < model.scale_ < 1.1 * expected
+    assert model.contamination_ == 0.0
+
+
+@pytest.mark.parametrize("strength", ["auto", 0.1])
+@pytest.mark.parametrize("n_components", [None, 25])
+@each_law
+def test_weights_times_a_factor_are_the_same_fit(law, n_components, strength):
+    X, y = make_data(n=60, outliers=0.1)
+    plain = fresh(law, kernel="rbf", gamma=0.5, n_components=n_components, l2_regularization=strength).fit(X, y)
+    heavy = clone(plain)
+    heavy.set_params(l2_regularization=strength if strength == "auto" else 4.0 * strength).fit(X, y, np.full(60, 4.0))
+    assert of_size(heavy.predict(X), plain.predict(X)) <= 1e-7
+    for name in ("c_", "scale_", "alpha_"):
+        assert getattr(heavy, name) == pytest.approx(getattr(plain, name), rel=1e-6)
+    assert heavy.l2_regularization_ == pytest.approx(4.0 * plain.l2_regularization_, rel=1e-6)
+    assert heavy.objective_ == pytest.approx(4.0 * plain.objective_, rel=1e-6)
 
 
 @pytest.mark.parametrize("n_components", [None, 20])
@@ -608,6 +692,22 @@ def test_threads_of_the_blas_are_given_back(monkeypatch):
         ({"kernel": "rbf", "degree": -1}, "degree must be"),
         ({"kernel": "rbf", "coef0": np.inf}, "coef0 must be"),
         ({"kernel": dot, "kernel_params": [2]}, "kernel_params must be"),
+        *(
+            ({"kernel": kernel, "kernel_params": {name: 1}}, rf"^kernel_params must be .*Got kernel_params=.*{name!r}")
+            for kernel in (dot, "rbf")
+            for name in ("X", "Y", "metric", "filter_params", "n_jobs", 3)
+        ),
+        (
+            {"kernel": dot, "kernel_params": {"pow": 2}},
+            "^kernel must be a function of two rows .*raised TypeError: .*pow",
+        ),
+        ({"kernel": rbf_kernel}, r"^kernel must be a function of two rows .*raised ValueError: Expected 2D array"),
+        (
+            {"kernel": np.multiply, "n_components": 5},
+            r"^kernel must be .*, which returned ndarray of shape \(3,\); .*by its",
+        ),
+        ({"kernel": lambda x, z: None}, "^kernel must be a function of two rows .*returned NoneType"),
+        ({"kernel": lambda x, z: x[0] + x @ z}, "^kernel must be symmetric: .*rows 0 and 79"),
         ({"kernel": "rbf", "n_components": 0}, "n_components must be"),
         ({"kernel": "rbf", "n_components": 81}, "at most the number of rows, n_samples=80"),
         ({"kernel": "rbf", "l2_regularization": -1.0}, "l2_regularization must be"),
@@ -626,12 +726,83 @@ def test_bad_parameters_are_one_clear_line(estimator, params, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_precomputed_kernel_of_another_size_at_predict():
+@pytest.mark.parametrize("n_components", [None, 20])
+def test_a_precomputed_kernel_of_another_size_at_predict(n_components):
     X, y = make_data()
-    model = AdaptiveRobustRegressor(kernel="precomputed").fit(pairwise_kernels(X, metric="rbf"), y)
-    with pytest.raises(ValueError, match="expecting 80 features") as caught:
-        model.predict(np.ones((3, 79)))
-    assert "\n" not in str(caught.value)
+    model = AdaptiveRobustRegressor(kernel="precomputed", n_components=n_components)
+    model.fit(pairwise_kernels(X, metric="rbf"), y)
+    for width in (79, 20):
+        with pytest.raises(ValueError, match=r"expecting 80 features .*pass k\(X_new, X\)") as caught:
+            model.predict(np.ones((3, width)))
+        assert "\n" not in str(caught.value)
+        assert ("component_indices_" in str(caught.value)) == (n_components is not None)
+        bad = np.ones((3, width))
+        bad[2, 4] = np.nan
+        with pytest.raises(ValueError, match=r"^X must be finite\. Got NaN at row 2, column 4"):
+            model.predict(bad)
+
+
+@pytest.mark.parametrize("n_components", [None, 20])
+@pytest.mark.parametrize("kernel", ["chi2", "additive_chi2"])
+def test_negative_entries_where_a_kernel_knows_none(kernel, n_components):
+    X, y = make_data()
+    model, bad = AdaptiveRobustRegressor(kernel=kernel, n_components=n_components), X.copy()
+    bad[7, 2], bad[5, 1] = -0.25, -0.5
+    weights = np.where(np.arange(80) == 5, 0.0, 1.0)
+    asked = (lambda: model.fit(bad, y, weights), 7), (lambda: model.fit(X, y).predict(bad[6:]), 1)
+    for ask, row in asked:
+        line = f"^X must not be negative for kernel='{kernel}'. Got -0.25 at row {row}, column 2; scale"
+        with pytest.raises(ValueError, match=line) as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+
+
+def asymmetric(kind, K):
+    rng = np.random.default_rng(1)
+    if kind == "half":
+        return np.tril(K)
+    if kind == "noise":
+        return K + 1e-3 * np.triu(rng.normal(size=K.shape), 1)
+    return K[rng.permutation(len(K))]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_components", [None, 20])
+@pytest.mark.parametrize("kind", ["half", "noise", "permuted"])
+@both
+def test_a_precomputed_kernel_is_symmetric(estimator, kind, n_components, weighted):
+    X, y = make_data()
+    weights = 1.0 - (np.arange(80) % 4 == 1) if weighted else None
+    model, K = estimator(kernel="precomputed", n_components=n_components), pairwise_kernels(X, metric="rbf")
+    bad = asymmetric(kind, K)
+    with pytest.raises(ValueError, match=r"X must be a symmetric matrix .*; pass k\(X, X\)") as caught:
+        model.fit(bad, y, weights)
+    found = re.search(r"Got (\S+) at row (\d+), column (\d+) and (\S+) at", str(caught.value)).groups()
+    row, column = int(found[1]), int(found[2])
+    assert (f"{bad[row, column]:.3g}", f"{bad[column, row]:.3g}") == (found[0], found[3])
+    assert not weighted or weights[row] * weights[column] == 1.0
+    model.fit(pairwise_kernels(X.astype(np.float32), metric="rbf").astype(np.float32), y, weights)
+    if weighted:  # what is of no weight may be anything
+        K[1] = 7.0
+        model.fit(K, y, weights)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("strength", ["auto", 0.01, 10.0])
+@both
+def test_a_matrix_of_distances_is_no_kernel(estimator, strength, weighted):
+    X, y = make_data()
+    weights = np.where(np.arange(80) == 0, 2.0, 1.0) if weighted else None
+    for kernel, given in (("precomputed", np.abs(X[:, :1] - X[:, :1].T)), ("additive_chi2", X)):
+        model = estimator(kernel=kernel, l2_regularization=strength, fit_intercept=False)
+        with ignored(UserWarning), pytest.raises(ValueError, match="without negative eigenvalues"):
+            model.fit(given, y, weights)
+
+
+def test_a_strength_that_shows_negative_eigenvalues_is_no_overflow():
+    X, y = make_data(n=150, p=4)
+    with pytest.raises(ValueError, match="without negative eigenvalues"):
+        AdaptiveRobustRegressor(kernel="sigmoid", l2_regularization=10.0).fit(X, y)
 
 
 def test_no_penalty_with_an_exact_kernel_is_warned_of():

@@ -16,7 +16,7 @@ from sklearn_robust._fit.background import has_few_rows, is_called_for, is_too_w
 from sklearn_robust._fit.descent import ROUGH_TOL, descend, iterate, silent
 from sklearn_robust._fit.dual import DualLBFGS, DualNewton, dual_objective, smoothed
 from sklearn_robust._fit.fixed import Fixed
-from sklearn_robust._fit.flexible import flexible_start, is_soft, lowered, stiff_strength
+from sklearn_robust._fit.flexible import flexible_start, is_soft, lowered, n_draws, stiff_strength
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.lbfgs import LBFGS
 from sklearn_robust._fit.leaving import has_left, is_ruled, is_surprised
@@ -51,7 +51,7 @@ class Settings(NamedTuple):
     """How to fit: ridge strength (None to choose one), a key of SOLVERS, the start, and when to stop.
 
     ``flexible`` tells whether columns are features of a kernel, which need a start of their own and perhaps a strength;
-    ``inferred`` whether the sandwich is wanted.
+    ``inferred`` whether the sandwich is wanted; ``drawn`` whether weights beyond one for each draw are told as fewer.
     """
 
     strength: float | None
@@ -62,6 +62,7 @@ class Settings(NamedTuple):
     seed: int
     flexible: bool = False
     inferred: bool = False
+    drawn: bool = False
 
 
 def fit(
@@ -72,6 +73,15 @@ def fit(
     report: Callable,
 ) -> FitResult:
     """Fit rows from a start of its own, or from warm (theta, law)."""
+    if settings.drawn and (part := n_draws(rows) / rows.total_weight) < 1.0:
+        strength = None if settings.strength is None else part * settings.strength
+        settings = settings._replace(drawn=False, strength=strength)
+        fewer = replace(rows, weights=part * rows.all_weights, shared=None)
+
+        def told(iteration, record, dof):
+            report(iteration, record._replace(objective=record.objective / part), dof / part)
+
+        return fit(fewer, policy, settings, warm, told).of_more(part)
     few = settings.flexible and not isinstance(rows, KernelRows) and rows.frame.n_coefs <= _FEW_LANDMARKS
     with serial_blas() if few else nullcontext():
         result = _fit(rows, policy, settings, warm, report)
@@ -335,6 +345,7 @@ def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool, _):
             law = policy.widened(objective, law) if law.share == 0.0 else law
         else:
             law = policy.start(objective, theta, rows.m_scale(theta, objective.n_coefs))
+        theta = objective.started(theta, law)
     return objective, strength, part, None, theta, law
 
 

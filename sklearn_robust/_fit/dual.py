@@ -114,7 +114,21 @@ class DualObjective(Objective):
         """The penalty of line 1."""
         fitted, dual = np.split(theta[1:], 2)
         penalty = 0.5 * self.strength * float((fitted / law.c) @ (dual / law.c))
+        if law.alpha == 2.0 and not self.learns:  # which the first system solves, whatever the sign
+            return penalty
         return np.inf if penalty < -_NEGATIVE * self.total else max(penalty, 0.0)  # K a and a no longer agree
+
+    def started(self, theta, law: Law) -> np.ndarray:
+        """Coefficients to begin with, whose K a and a agree."""
+        if self.ridge(theta, law) < np.inf:
+            return theta
+        dual = theta[1 + len(self.rows) :]
+        size = float(np.abs(dual).max()) or 1.0
+        unit = dual / size
+        fitted = self.rows.X @ unit
+        if fitted @ unit < -_EPS * len(dual) * self.rows.largest * float(np.abs(unit).sum()) ** 2:
+            raise NotPositive
+        return np.concatenate((theta[:1], size * fitted, dual))
 
     def at(self, theta, law: Law, want: int, beside: Law | None = None) -> Point:
         """Sums and gradient; theta brings its K a."""

@@ -26,6 +26,7 @@ from sklearn_robust._fit.start import Start, annealed, ols
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows, spread_index
 from sklearn_robust._rows.frame import median
+from sklearn_robust._rows.kernels import KernelRows
 from sklearn_robust._rows.sums import SCALE
 
 # Rows for each degree of freedom at the rigid start, and where a background is looked for.
@@ -75,7 +76,7 @@ class Spectrum:
         typical = median(weights, rows.weights)
         counted = np.minimum(weights / typical, 1.0) if typical > 0.0 else np.ones(len(rows))
         sizes = rows.all_weights
-        count = _n_draws(rows) * float(sizes @ counted / sizes.sum())
+        count = n_draws(rows) * float(sizes @ counted / sizes.sum())
         shares = (vectors.T @ (right * scale)) ** 2
         return cls(np.maximum(values, 0.0), shares, max(squares, 0.0), count, frame.fit_intercept)
 
@@ -124,12 +125,24 @@ class Spectrum:
         return float(self.strengths[np.argmax(few)] if few.any() else self.strengths[-1])
 
 
-def _n_draws(rows: Rows) -> int:
+def n_draws(rows: Rows) -> int:
     """How many draws of the noise there are: a row twice, or of weight 2, is one, since both draws gave the same."""
-    place = rows.X.sum(axis=1)
-    order = np.lexsort((place, rows.y))
+    order = np.argsort(rows.y, kind="stable")
+    same = np.diff(rows.y[order]) == 0.0
+    tied = np.concatenate(([False], same)) | np.concatenate((same, [False]))
+    if not same.any():
+        return len(rows)
+    y, place = rows.y[order[tied]], _places(rows, order[tied])
+    order = np.lexsort((place, y))
     apart = np.diff(place[order]) > 1e-9 * np.abs(place).max(initial=0.0)
-    return 1 + int((apart | (np.diff(rows.y[order]) != 0.0)).sum())
+    return len(rows) - len(y) + 1 + int((apart | (np.diff(y[order]) != 0.0)).sum())
+
+
+def _places(rows: Rows, index) -> np.ndarray:
+    """A number for each of some rows (m,), the same where their values of the kernel are."""
+    if isinstance(rows, KernelRows):  # the sums of whose rows are zero
+        return (rows.X @ np.cos(np.arange(len(rows))))[index]
+    return rows.X[index].sum(axis=1)
 
 
 def flexible_start(rows: Rows, strength: float | None, init: str, seed: int) -> tuple[float, Start]:
@@ -156,6 +169,8 @@ def flexible_start(rows: Rows, strength: float | None, init: str, seed: int) -> 
         start = ols(objective_at(found))
     final = found if given is None else given
     if some is not rows:
+        if given is None:  # of which fewer are there more than once
+            final *= (n_draws(some) / len(some)) / (n_draws(rows) / n)
         start = Start(start.theta, rows.m_scale(start.theta, float(plain.dof(share * final))))
     return final / unit, start
 

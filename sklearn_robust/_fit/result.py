@@ -1,6 +1,6 @@
 """What a fit hands up, and why it stopped."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -62,6 +62,12 @@ class FitResult:
     policy: Any
     sandwich: Sandwich | None = None
     curvatures: tuple[np.ndarray, np.ndarray] | None = None
+
+    def of_more(self, part: float) -> "FitResult":
+        """The same where the sample weights are those of this fit divided by ``part``."""
+        history = [record._replace(objective=record.objective / part) for record in self.history]
+        total, dof, strength = (size / part for size in (self.total, self.dof, self.strength))
+        return replace(self, history=history, total=total, dof=dof, strength=strength)
 
     @property
     def n_iter(self) -> int:

@@ -183,7 +183,7 @@ def double_centred(K) -> np.ndarray:
 class KernelRows(Rows):
     """Rows with their kernel matrix, a ``Square``, in the place of X; coefficients are theta = (b, K a, a), (1 + 2 n,).
 
-    ``largest`` is the largest of the kernel's values before they were centred, whose rounding they carry.
+    ``largest`` is the largest size of the kernel's values before they were centred, whose rounding they carry.
     """
 
     largest: float = 0.0
