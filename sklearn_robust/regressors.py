@@ -131,8 +131,10 @@ class GeneralRobustRegressor(BaseRobustRegressor):
 
     def _warnings(self, result):
         yield from super()._warnings(result)
-        n_coefs, believed = result.total - result.dof, float(self.weights_.mean()) * result.total
-        if self.alpha < 1.0 and not _checks.is_auto(self.c) and believed <= n_coefs + 1.0 < result.total:
+        if self.alpha >= 1.0 or _checks.is_auto(self.c):
+            return
+        n_coefs, believed = result.total - result.dof, float(np.asarray(result.point.weights).mean()) * result.total
+        if believed <= n_coefs + 1.0 < result.total:
             yield (
                 f"c={self.c} is far below the residuals, of scale {self.scale_:.3g}: no more rows than there are "
                 "coefficients have any weight. Raise c, or take c='auto'.",
