@@ -232,6 +232,43 @@ def test_outliers_rarer_than_one_in_a_thousand_rows_are_set_aside(kind, n):
     assert abs(model.scale_ - 1.0) < 4.0 / np.sqrt(n)
 
 
+@pytest.mark.parametrize("noise", ["laplace", "student", "skewed"])
+@pytest.mark.parametrize(("share", "size"), [(0.1, 1e3), (0.04, 100.0), (0.004, 1e3), (0.004, 1e6), (0.004, 1e9)])
+@pytest.mark.parametrize("n", [2_000, 5_000, 50_000])
+def test_gross_outliers_beside_heavy_tails_are_found_however_far_out(noise, share, size, n):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 2))
+    y = X @ [1.0, 2.0] + (rng.chisquare(3, size=n) if noise == "skewed" else CLEAN[noise](rng, n))
+    bad = rng.choice(n, round(share * n), replace=False)
+    y[bad] = size
+    model = AdaptiveRobustRegressor().fit(X, y)
+    assert model.outlier_proba(X, y)[bad].min() > 0.99
+    assert 0.9 * share < model.contamination_ < share + 0.05  # tails may lie there as well
+
+
+@pytest.mark.parametrize("noise", ["gaussian", "laplace", "student"])
+def test_one_far_y_of_many_rows_changes_no_law(noise):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100_000, 2))
+    y = X @ [1.0, 2.0] + CLEAN[noise](rng, len(X))
+    plain = AdaptiveRobustRegressor().fit(X, y)
+    y[50_000] = 50.0 if noise == "gaussian" else 1e8
+    model = AdaptiveRobustRegressor().fit(X, y)
+    assert model.outlier_proba(X, y)[50_000] > 0.99
+    assert abs(model.alpha_ - plain.alpha_) < 0.15
+    assert model.scale_ == pytest.approx(plain.scale_, rel=0.02)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_row_of_high_leverage_among_many_does_not_rule(seed):
+    n, rng = 100_000, np.random.default_rng(seed)
+    X = rng.normal(size=(n, 1))
+    y = X[:, 0] + rng.normal(size=n)
+    X[0], y[0] = 1e5, 1e5 * (1.0 + 30.0 / np.sqrt(n))
+    model = AdaptiveRobustRegressor(random_state=seed).fit(X, y)
+    assert abs(model.coef_[0] - 1.0) < 5.0 / np.sqrt(n)
+
+
 @pytest.mark.parametrize("x", [1e3, 1e5])
 def test_leverage_beside_heavy_tails_moves_coefficients_too_far_to_pass(x):
     """With alpha near 1 no row is far out: the line passes through the few that were not in the part."""

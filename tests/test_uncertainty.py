@@ -9,6 +9,7 @@ from scipy.integrate import trapezoid
 from sklearn.exceptions import NotFittedError
 
 from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor
+from sklearn_robust._fit import sandwich
 
 X, Y = make_data(student, n=60)
 
@@ -308,3 +309,35 @@ def test_a_column_of_one_target_has_the_summary_of_that_target():
     y = X.sum(axis=1) + np.random.default_rng(1).normal(size=50)
     text = str(AdaptiveRobustRegressor().fit(X, y[:, None]).summary())
     assert text == str(AdaptiveRobustRegressor().fit(X, y).summary())
+
+
+def few_rows_matter(kind, n=60_000):
+    """X, y and noise scales of which a few rows carry much of what the errors are made of."""
+    rng = np.random.default_rng(1)
+    X, errors, noise_scale = rng.normal(size=(n, 10)), rng.standard_t(3, size=n), np.ones(n)
+    if kind == "leverage":
+        X[1000, 0] = 1000.0
+    elif kind == "one bad row":
+        errors[1000] = 1e6
+    elif kind == "precise rows":
+        noise_scale[rng.permutation(n)[:60]] = 0.01
+    else:  # two dummies that differ in few rows
+        X[:, 0] = rng.random(n) < 0.5
+        X[:, 1] = (X[:, 0] == 1.0) ^ (rng.random(n) < 0.001)
+    return X, X.sum(axis=1) + noise_scale * errors, noise_scale
+
+
+@pytest.mark.parametrize("kind", ["leverage", "one bad row", "precise rows", "two dummies"])
+@pytest.mark.parametrize(
+    "model", [AdaptiveRobustRegressor(), GeneralRobustRegressor(), GeneralRobustRegressor(alpha=2.0)], ids=str
+)
+def test_errors_of_many_rows_are_those_of_all_where_few_of_them_matter(model, kind, monkeypatch):
+    X, y, noise_scale = few_rows_matter(kind)
+
+    def errors():
+        summaries = (model.fit(X, y, noise_scale=noise_scale).summary(cov_type) for cov_type in ("model", "hc"))
+        return [summary.table["standard error"].to_numpy() for summary in summaries]
+
+    found = errors()
+    monkeypatch.setattr(sandwich, "_enough", lambda rows, seed: rows)
+    np.testing.assert_allclose(found, errors(), rtol=0.25)

@@ -27,9 +27,11 @@ from functools import cache
 import numpy as np
 
 from sklearn_robust._fit.leaving import (
+    FAR_ENOUGH,
     FEW_ROWS_A_COEFFICIENT,
     GROSS,
     VANISHED,
+    has_gap,
     has_vanished,
     is_empty,
     is_lost,
@@ -55,10 +57,8 @@ _LOCAL_GAIN = 2.0
 _MOST_LOSS = 0.4
 # Too few rows to tell outliers from tails: at all, and a degree of freedom of a kernel.
 _FEW_ROWS, _FEW_ROWS_FLEXIBLE = 12, 1.2
-# Rows this far out may gain by a background, and hardly one gains more beside the heaviest tails of the plain law.
-_FAR_ENOUGH, _GAIN_A_ROW = 3.5, 3.0
-# The index that the heaviest tails have from so many scales on, nearly Cauchy's, and a gap that they hardly ever leave.
-_TAIL, _NO_TAIL, _SURE_GAP = 0.85, 1.5, 4.0
+# A row that is far enough out hardly gains more by a background, beside the heaviest tails of the plain law.
+_GAIN_A_ROW = 3.0
 # Rows so many robust deviations from the middle of some column are far in X.
 _FAR_IN_X = 3.0
 _UNCERTAIN_SLOPES = 3.5  # variance of the S-estimate's, relative to least squares
@@ -205,7 +205,7 @@ def is_called_for(objective: Objective, policy: Learned, point: Point, walk) -> 
         return False
     chance = _chance(objective)
     if has_few_rows(objective, point.law.share):  # nothing but the law that is held tells how far is far
-        far = np.abs(objective.rows.residuals(point.theta)) > _FAR_ENOUGH * point.law.c
+        far = np.abs(objective.rows.residuals(point.theta)) > FAR_ENOUGH * point.law.c
         return float(objective.rows.all_weights[far].sum()) * _GAIN_A_ROW >= chance
     scale = objective.rows.m_scale(point.theta, objective.n_coefs)
     plain = walk(point.theta, policy.start(objective, point.theta, scale))
@@ -284,40 +284,35 @@ def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, star
     """The law with a background, if it gains more in J than chance at known residuals over the best law without.
 
     The background has tails of its own here: a flat one would gain on every row that heavy-tailed noise throws far out.
+    But not beyond a gap that no tail leaves, however far out rows are there.
     """
     chance, scale = _chance(objective), start.scale
     sizes, weights = np.abs(np.asarray(residuals)), objective.rows.all_weights
-    far = sizes > _FAR_ENOUGH * scale
-    n, total = objective.total, float(weights[far].sum())
-    laws = _mixtures(objective, policy, scale, _TEST_WIDTH * scale, _TEST_KNEE * scale)
-    gain = total * _GAIN_A_ROW  # at most, unless tails that reach very far cost all other rows more
-    if sizes.max(initial=0.0) > GROSS * scale and policy.contamination is None:
-        share, gain = min(total / n, laws[0].share), math.inf
-        laws += [laws[0]._replace(share=share), laws[0]._replace(alpha=law.alpha, c=law.c, share=share)]
+    far, gross = sizes > FAR_ENOUGH * scale, sizes > GROSS * scale
+    n, rare = objective.total, policy.contamination is None and bool(gross.any())
+    # a row gains no more, unless tails that reach very far cost all other rows more
+    gain = math.inf if rare else float(weights[far].sum()) * _GAIN_A_ROW
     if gain <= max(chance - _MOST_EVIDENCE, 0.0):
         return None
     evidence = _leverage_evidence(sizes, start, n) - _CHANCE_EVIDENCE
     evidence *= 1.0 + min(1.0, (_FEW_FOR_LEVERAGE / n) ** 2)
-    if _gap_evidence(sizes, weights, far, scale) > _SURE_GAP:
+    breaks_off = has_gap(sizes, objective.rows.weights, scale)
+    if breaks_off:
         evidence = _MOST_EVIDENCE
     chance -= min(max(evidence, 0.0), _MOST_EVIDENCE)
     if gain < chance:
         return None
     goal = policy.settled(objective, residuals, [law])[1] - chance
-    mixed, value = policy.settled(objective, residuals, laws, goal)
-    return mixed if value < goal else None
-
-
-def _gap_evidence(sizes, weights, far, scale: float) -> float:
-    """How unlikely, as minus a log probability, tails are to leave the largest gap among residuals of these sizes (n,).
-
-    Of a tail that falls off as x^-a, k times the logarithm of the ratio of the k-th largest to the next is exponential
-    of rate a (A. Rényi, Acta Mathematica Hungarica 4, 1953), and no law here has a smaller one than Cauchy's.
-    """
-    order = np.flatnonzero(far)[np.argsort(-sizes[far])]
-    sizes = np.append(sizes[order], max(sizes[~far].max(initial=0.0), _NO_TAIL * scale))
-    counts = np.cumsum(weights[order])
-    return float((_TAIL * counts * np.log(sizes[:-1] / sizes[1:])).max() - np.log(counts[-1]))
+    tries = [_mixtures(objective, policy, scale, _TEST_WIDTH * scale, _TEST_KNEE * scale)]
+    if rare:
+        knee = math.inf if breaks_off else _TEST_KNEE * scale
+        few = tries[0][0]._replace(share=min(float(weights[gross].sum()) / n, _FIRST_SHARES[0]), knee=knee)
+        tries += [[few], [few._replace(alpha=law.alpha, c=law.c)]]
+    for laws in tries:
+        mixed, value = policy.settled(objective, residuals, laws, goal)
+        if value < goal:
+            return mixed
+    return None
 
 
 def _leverage_evidence(sizes, start: Start, n: float) -> float:

@@ -43,8 +43,8 @@ _FREE, _CAUTION, _LEAST_CAUTION, _MOST_CAUTION = 0.1, 5.0, 0.01, 0.5
 # Rows that tell outliers from heavy tails: of a thousand, some sets find another optimum than all rows do. More digits
 # than these would be lost on what lies between the optima of a part and of all rows.
 _LEAST_PART, _PART_TOL = 5000, 1e-3
-# A gradient that is no longer one, and a c that is far above any y.
-_SENSELESS, _FAR_ABOVE = 1e-3, 1e100
+# A gradient that is no longer one, a c that is hardly more than rounding, and one that is far above any y.
+_SENSELESS, _TINY, _FAR_ABOVE = 1e-3, 1e-10, 1e100
 
 
 class Settings(NamedTuple):
@@ -89,7 +89,9 @@ def fit(
         return replace(result, objective=None, inverse=None)  # which are as large as the kernel
     if not settings.inferred or result.objective is None:
         return result
-    return replace(result, sandwich=sandwich(result.objective, result.policy, result.point, settings.seed))
+    return replace(
+        result, sandwich=sandwich(result.objective, result.policy, result.point, settings.seed, result.curvatures)
+    )
 
 
 def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, given: Start | None = None) -> FitResult:
@@ -121,6 +123,7 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, given: 
     def walk(policy, theta, law):
         return _walk(objective, policy, theta, law, settings.max_iter)
 
+    known = None  # curvatures of all rows near the end
     ended = careful = _careful(objective, policy, law)
     if start is not None and policy.learns and policy.contamination != 0.0:
         plain = cache(lambda: run(careful, theta, careful.clip(law)))
@@ -138,14 +141,15 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, given: 
         live = silent if part is not None else report  # that fit may have to begin again
         ends = settings.max_iter, settings.tol
         point, history, reason = iterate(objective, careful, solver, theta, careful.clip(law), *ends, live, first=first)
-        found = None if first is None else first.curvatures
+        if first is not None and first.curvatures is not part.curvatures:
+            known = first.curvatures
         again = nearer(objective, policy, theta, law, point) if part is not None else None
         if part is not None and again is not None:
             left = settings.max_iter - len(history)
             found = _staying(objective, policy, solver, theta, law, again, settings, left) if left > 0 else None
-            point, history, reason = found or (point, history, reason)
+            (point, history, reason), known = found or (point, history, reason), None
             part = replace(part, ruled=part.ruled or found is None)
-        elif part is not None and is_surprised(objective, policy, theta, law, part, point, found):
+        elif part is not None and is_surprised(objective, policy, theta, law, part, point, known):
             start = Start(theta, objective.rows.m_scale(theta, objective.n_coefs))
             return _fit(rows, policy, settings, None, report, start)
         report = silent if live is report else report
@@ -155,15 +159,17 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, given: 
         reason = StopReason.INTERPOLATED
     elif reason.converged and policy.at_floor(point.law):
         reason = StopReason.FLOOR if policy.floor_given else StopReason.EXACT
-    elif reason is StopReason.PRECISION and history[-1].gradient > _SENSELESS:  # the scale itself is a rounding error
-        if policy.learns or policy.measures_start:
-            reason = StopReason.EXACT
+    elif reason is StopReason.PRECISION and history[-1].gradient > _SENSELESS:
+        tiny = point.law.c <= _TINY * (rows.frame.typical + objective.size(point.theta))
+        if tiny and (policy.learns or policy.measures_start):
+            reason = StopReason.EXACT  # the scale itself is a rounding error
         elif policy.alpha < 2.0:
             reason = StopReason.STALLED
     ruled = part.ruled if part is not None else start is not None and is_ruled(objective, start, point)
     return FitResult(
-        point, history, reason, objective.total, objective.dof, objective.inverse, ruled, strength, objective, ended
-    )
+        point, history, reason, objective.total, objective.dof, objective.inverse, ruled, strength, objective, ended,
+        curvatures=known,
+    )  # fmt: skip
 
 
 def _staying(objective: Objective, policy, solver, theta, law: Law, again: Law, settings: Settings, left: int):

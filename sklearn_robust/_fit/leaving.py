@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
-from sklearn_robust._fit.objective import Law, Objective, Point, quartile
+from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, quartile
 from sklearn_robust._fit.result import FitResult
 from sklearn_robust._fit.start import Start, is_rounding
+from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import median
 from sklearn_robust._rows.sums import DIRTY
@@ -16,9 +17,13 @@ VANISHED, _LESS_THAN_A_ROW = 1e-3, 0.9
 # What chance hardly ever makes: by how much a row of all costs more than one of a part, over the root of how many are
 # in that (ten times what the cost of Gaussian noise varies, four times that of Cauchy's); how much smaller alpha is; by
 # how many of their quartile ranges coefficients differ from those of the part, and where the squares of a column are so
-# many times those of the part; and where alpha is nearly 2, how far out a row lies.
-_SURPRISING, _HEAVIER, _MOVED, _LARGER, _MOVED_BY_FAR_ROWS = 7.0, 0.3, 7.5, 1.5, 3.7
+# many times those of the part; and where the part's alpha is nearly 2, how far out a row lies.
+_SURPRISING, _HEAVIER, _MOVED, _LARGER, _MOVED_BY_FAR_ROWS = 7.0, 0.3, 7.5, 1.5, 2.2
 _GAUSSIAN, GROSS = 1.9, 7.0
+# How far out rows may be outliers; the index that the heaviest tails have there, nearly Cauchy's; and a gap that they
+# hardly ever leave.
+FAR_ENOUGH, _TAIL, _NO_TAIL, _SURE_GAP = 3.5, 0.85, 1.5, 4.0
+_LOOKED_AT = 2**16  # residuals at a time
 # With fewer rows a coefficient nothing is told apart.
 FEW_ROWS_A_COEFFICIENT = 3.0
 # A fit is ruled by rows this many scales from the start's, if it brought them this much nearer.
@@ -65,9 +70,9 @@ def is_surprised(objective: Objective, policy, theta, law: Law, part: FitResult,
     """Whether all rows, begun at theta without a background, have outliers that the fit of a part knew nothing of.
 
     They cost a row more than chance would, or move the coefficients farther, or their tails are heavier, or one is
-    farther out than Gaussian noise comes. ``found`` are the curvatures that the last pass with them found, if any:
-    where the gram is larger than that of the part, some rows are far out in X, and coefficients that move less are a
-    sign as well.
+    farther out than Gaussian noise comes, or than any tail reaches. ``found`` are the curvatures that the last pass
+    with them found, if any: where the gram is larger than that of the part, some rows are far out in X, and
+    coefficients that move less are a sign as well.
     """
     if not policy.learns or objective.flexible or law.share > 0.0 or point.law.share > 0.0:
         return False
@@ -77,14 +82,49 @@ def is_surprised(objective: Objective, policy, theta, law: Law, part: FitResult,
     here, there = ((value + (total - dof) * math.log(law.c)) / total for value, total, dof, law in ends)
     if here - there > _SURPRISING / math.sqrt(part.total) or law.alpha - point.law.alpha > _HEAVIER:
         return True
-    errors = law.c * quartile(law.alpha) * np.sqrt(objective.inverse.variances * objective.total / part.total)
-    few, many = ((None if each is None else each[0].diagonal()) for each in (part.curvatures, found))
-    has_far_rows = few is not None and many is not None and (many > _LARGER * few).any()
+    quarter = law.c * quartile(law.alpha)
+    errors = quarter * np.sqrt(objective.inverse.variances * objective.total / part.total)
+    gram = point.sums.gram if point.want == cpu.HESSIAN else None if found is None else found[0]
+    has_far_rows = False
+    if part.curvatures is not None and isinstance(gram, np.ndarray):
+        has_far_rows = bool((gram.diagonal() > _LARGER * part.curvatures[0].diagonal()).any())
     if (np.abs(point.theta - theta) > (_MOVED_BY_FAR_ROWS if has_far_rows else _MOVED) * errors).any():
         return True
-    if point.law.alpha < _GAUSSIAN or policy.low == 2.0:
+    if policy.low == 2.0:
         return False
-    return objective.rows.largest_residual(point.theta) > GROSS * point.law.c
+    residuals, scale = objective.rows.residuals(point.theta), quarter / NORMAL_QUARTILE
+    if max(residuals.max(), -residuals.min()) <= GROSS * scale:
+        return False
+    if law.alpha >= _GAUSSIAN:
+        return True
+    residuals = np.asarray(residuals)
+    return has_gap(np.abs(residuals, out=residuals), objective.rows.weights, scale, GROSS)
+
+
+def has_gap(sizes, weights, scale: float, reach: float = FAR_ENOUGH) -> bool:
+    """Whether there is a gap among residuals of these sizes (n,), from so many scales on, that no tail leaves.
+
+    Of a tail that falls off as x^-a, k times the logarithm of the ratio of the k-th largest to the next is exponential
+    of rate a (A. Rényi, Acta Mathematica Hungarica 4, 1953), and no law here has a smaller one than Cauchy's.
+    """
+    far = [_far(sizes, first, reach * scale) for first in range(0, len(sizes), _LOOKED_AT)]
+    order, nearest = np.concatenate([each[0] for each in far]), max(each[1] for each in far)
+    if not len(order):
+        return False
+    order = order[np.argsort(-sizes[order])]
+    falling = np.append(sizes[order], max(nearest, _NO_TAIL * scale))
+    counts = np.cumsum(weights[order] if weights.size else np.ones(len(order)))
+    ranks = np.maximum(counts, 1.0)  # the chances of a gap at any, over k (k + 1) or how many there are, add up to one
+    evidence = _TAIL * counts * np.log(falling[:-1] / falling[1:])
+    evidence -= np.log(np.minimum(ranks * (ranks + 1.0), ranks[-1]))
+    return float(evidence.max()) > _SURE_GAP
+
+
+def _far(sizes, first: int, reach: float) -> tuple[np.ndarray, float]:
+    """Of some sizes, the numbers of those beyond reach, and the largest of the others."""
+    part = sizes[first : first + _LOOKED_AT]
+    far = part > reach
+    return first + np.flatnonzero(far), float(part.max(where=~far, initial=0.0))
 
 
 def is_ruled(objective: Objective, start: Start, point: Point) -> bool:

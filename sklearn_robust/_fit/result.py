@@ -47,7 +47,7 @@ class FitResult:
     ``ruled`` tells whether outliers of high leverage seem to have drawn the fit away from its start; ``strength`` is
     that of the penalty, given or chosen; ``policy`` what the law was free to do in the end; the sandwich is what
     inference needs, of a dense X and its columns alone.
-    ``curvatures`` of a part are the gram and the cross terms that all rows may begin with.
+    ``curvatures`` are a gram and cross terms near the end: of a part those that all rows may begin with.
     """
 
     point: Point

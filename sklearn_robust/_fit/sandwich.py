@@ -2,7 +2,8 @@
 
 Both are in (theta / c, log c, alpha, logit share), the law only where it is free to move. After Newton's steps the
 Hessian is there already, and the meat is one more pass; where rows are many, both come from a random part of them, but
-for the Hessian at alpha = 2, which is known from all.
+for the Hessian at alpha = 2, which is known from all. Not where a few rows carry much of either: what is known of all
+rows tells.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from sklearn_robust._fit.objective import Objective, Point
 from sklearn_robust._fit.ridge import Inverse
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows, spread_index
-from sklearn_robust._rows.sums import CURVATURE, FITTED, FITTED_SQUARES, ONES, PULLS, SQUARES, WEIGHTS
+from sklearn_robust._rows.sums import CURVATURE, FITTED, FITTED_SQUARES, ONES, PULLS, SCALE, SQUARES, WEIGHTS, Sums
 
 # The part has at least so many entries, rows a coefficient (or nearly), and this fraction of the rows; at most another,
 # and half a number for each row.
@@ -21,6 +22,8 @@ _FEW_ENTRIES, _ROWS_A_COEFFICIENT, _LEAST_ROWS_A_COEFFICIENT, _PARTS, _LARGEST_P
 # So many rows of equal leverage are enough to say how a column spreads: every fourth is counted.
 _ENOUGH_ROWS, _STRIDE = 500.0, 4
 _COLUMNS = 64  # looked at together
+# By how much sums of a part may differ from those of all rows, beyond what chance makes of Gaussian columns.
+_UNLIKE = 0.15
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,21 @@ class Sandwich:
     explained: float
 
 
-def sandwich(objective: Objective, policy, point: Point, seed: int) -> Sandwich:
-    """Bread and meat at the last point of a fit."""
+def sandwich(objective: Objective, policy, point: Point, seed: int, curvatures=None) -> Sandwich:
+    """Bread and meat at the last point of a fit; ``curvatures`` are those of all rows near it, if any are known."""
     theta, law, q = point.theta, point.law, len(point.theta)
     free = policy.free(objective, point.sums.scalars, law)
-    rows = _enough(objective.rows, seed)
+    rows, curved = _enough(objective.rows, seed), None
     factor = objective.total / rows.total_weight
-    curved, scale = point.sums, 1.0
-    if point.want != cpu.HESSIAN:
-        curved, scale = rows.sweep(theta, law.of_rows(), cpu.HESSIAN, objective.learns)[0], factor
+    if rows is not objective.rows:
+        curved = rows.sweep(theta, law.of_rows(), cpu.HESSIAN, objective.learns)[0]
+        if not _is_like_all(objective, point, rows, curved, factor, curvatures):
+            rows, curved, factor = objective.rows, None, 1.0
+    scale = factor
+    if point.want == cpu.HESSIAN:
+        curved, scale = point.sums, 1.0
+    elif curved is None:
+        curved = rows.sweep(theta, law.of_rows(), cpu.HESSIAN, objective.learns)[0]
     bread = np.zeros((q + 3, q + 3))
     bread[:q, :q] = scale * curved.gram + np.diag(objective.penalty)
     if not objective.penalised:  # with a penalty the law has an objective of its own
@@ -74,6 +83,29 @@ def sandwich(objective: Objective, policy, point: Point, seed: int) -> Sandwich:
     if law.alpha == 2.0 and law.share == 0.0:  # known from all rows
         pull = float(point.sums.scalars[SQUARES]) / objective.total
     return Sandwich(bread[pick], meat[pick], free, basis, determined, curvature, pull, weight, float(explained))
+
+
+def _is_like_all(objective: Objective, point: Point, part: Rows, found: Sums, factor: float, curvatures) -> bool:
+    """Whether what a part of the rows found is what all rows find, but for chance: no few rows carry much of it."""
+    size = float(point.sums.scalars[SCALE])
+    if not abs(factor * float(found.scalars[SCALE]) - size) <= _UNLIKE * abs(size):
+        return False
+    pairs = [(objective.inverse, part.once("plain", part.gram))]
+    if point.want == cpu.HESSIAN or curvatures is not None:
+        gram = point.sums.gram if point.want == cpu.HESSIAN else curvatures[0]
+        pairs.append((Inverse.of(gram, np.zeros(len(gram))), found.gram))
+    elif objective.learns:  # whose inverse is that of a part
+        return False
+    chance = _UNLIKE / 3.0 + 3.0 * np.sqrt(len(point.theta) / len(part))
+    return all(_agree(inverse, factor * gram, chance) for inverse, gram in pairs)
+
+
+def _agree(inverse, gram, chance: float) -> bool:
+    """Whether a gram (q, q) is the one that was inverted, in every direction, up to a fraction."""
+    if not isinstance(inverse, Inverse) or inverse.cholesky is None:
+        return False
+    ratios = np.linalg.eigvals(np.column_stack([inverse @ column for column in gram.T])).real
+    return bool(np.abs(np.log(np.maximum(ratios, 1e-300))).max() <= np.log1p(chance))
 
 
 def _enough(rows: Rows, seed: int) -> Rows:

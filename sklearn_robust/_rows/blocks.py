@@ -263,11 +263,6 @@ class Rows:
         self._sweep(theta, [], cpu.RESIDUALS, False, out=residuals)
         return residuals[0]
 
-    def largest_residual(self, theta) -> float:
-        """The size of the largest residual."""
-        residuals = self.residuals(theta)
-        return float(max(residuals.max(), -residuals.min()))
-
     def _known(self, residuals) -> "Rows":
         """Rows without columns, whose target are these residuals (n,): made in no time, for they serve one pass."""
         rows = object.__new__(Rows)
