@@ -420,6 +420,16 @@ def test_a_row_of_fill_values_does_not_hide_what_the_others_determine(model, n, 
     assert np.abs([*(model.coef_ - [1.0, 2.0, 3.0, 4.0]), model.intercept_ - 2.0]).max() < 5.0 / np.sqrt(n)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_row_of_fill_values_is_no_exact_fit(seed):
+    """What it rounds is large, and the scale is not."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(19_999, 10))
+    y = X.sum(axis=1) + rng.laplace(size=len(X))
+    X[5000] = 1e8
+    np.testing.assert_allclose(AdaptiveRobustRegressor().fit(X, y).coef_, 1.0, atol=0.05)
+
+
 def test_least_squares_goes_through_a_row_of_fill_values():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 2))

@@ -161,8 +161,8 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, given: 
         reason = StopReason.FLOOR if policy.floor_given else StopReason.EXACT
     elif reason is StopReason.PRECISION and history[-1].gradient > _SENSELESS:
         tiny = point.law.c <= _TINY * (rows.frame.typical + objective.size(point.theta))
-        if tiny and (policy.learns or policy.measures_start):
-            reason = StopReason.EXACT  # the scale itself is a rounding error
+        if policy.learns or policy.measures_start:
+            reason = StopReason.EXACT if tiny else reason  # the scale itself is a rounding error
         elif policy.alpha < 2.0:
             reason = StopReason.STALLED
     ruled = part.ruled if part is not None else start is not None and is_ruled(objective, start, point)
