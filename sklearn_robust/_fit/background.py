@@ -307,7 +307,7 @@ def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, star
     if rare:
         knee = math.inf if breaks_off else _TEST_KNEE * scale
         few = tries[0][0]._replace(share=min(float(weights[gross].sum()) / n, _FIRST_SHARES[0]), knee=knee)
-        tries += [[few], [few._replace(alpha=law.alpha, c=law.c)]]
+        tries += [[few], [few._replace(alpha=law.alpha, c=law.c)]][: 1 + breaks_off]
     for laws in tries:
         mixed, value = policy.settled(objective, residuals, laws, goal)
         if value < goal:
