@@ -289,8 +289,8 @@ def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, star
     chance, scale = _chance(objective), start.scale
     sizes, weights = np.abs(np.asarray(residuals)), objective.rows.all_weights
     far, gross = sizes > FAR_ENOUGH * scale, sizes > GROSS * scale
-    n, rare = objective.total, policy.contamination is None and bool(gross.any())
-    # a row gains no more, unless tails that reach very far cost all other rows more
+    # a row gains no more, unless tails that reach very far cost all other rows more; a flexible fit throws some far out
+    n, rare = objective.total, policy.contamination is None and not objective.flexible and bool(gross.any())
     gain = math.inf if rare else float(weights[far].sum()) * _GAIN_A_ROW
     if gain <= max(chance - _MOST_EVIDENCE, 0.0):
         return None
