@@ -226,7 +226,8 @@ def influence(evidence: Evidence, X, residuals, weights, noise=NONE) -> dict[str
     leverage = np.einsum("ij,ij->i", design @ evidence.coef_inverse, design)
     rest = np.maximum(1.0 - leverage * weights, _LEAST_REST)
     pulls = residuals / (evidence.c * frame.c_unit) * weights
-    return {"leverage": leverage, "cook_distance": pulls**2 * leverage / (q * evidence.one_law * rest**2)}
+    rank = q if evidence.sandwich.basis is None else evidence.sandwich.basis.shape[1]
+    return {"leverage": leverage, "cook_distance": pulls**2 * leverage / (rank * evidence.one_law * rest**2)}
 
 
 def r_squared(evidence: Evidence, scale: float) -> float:

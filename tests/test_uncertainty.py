@@ -341,3 +341,12 @@ def test_errors_of_many_rows_are_those_of_all_where_few_of_them_matter(model, ki
     found = errors()
     monkeypatch.setattr(sandwich, "_enough", lambda rows, seed: rows)
     np.testing.assert_allclose(found, errors(), rtol=0.25)
+
+
+def test_cook_distance_does_not_depend_on_redundant_columns():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(80, 3))
+    y = rows.sum(axis=1) + rng.normal(size=80)
+    redundant = np.column_stack((rows, rows[:, 0] - rows[:, 1], 2.0 * rows[:, 2]))
+    found, expected = (GeneralRobustRegressor(alpha=2.0).fit(X, y).influence(X, y) for X in (redundant, rows))
+    np.testing.assert_allclose(found["cook_distance"], expected["cook_distance"], rtol=1e-6)
