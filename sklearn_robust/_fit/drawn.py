@@ -35,14 +35,14 @@ class Some:
     """Some rows, written out but for y: their numbers (m,), columns (q, m), weights (m,) and ``near`` (m,).
 
     ``near`` are weights that fall off with leverage, as it was before columns with a centre were divided by the noise
-    scales (m,), or the 1 that stands for these: zeros of such a column would differ then.
+    scales (m,), or by ones: zeros of such a column would differ then.
     """
 
     numbers: np.ndarray
     columns: np.ndarray
     weights: np.ndarray
     near: np.ndarray
-    noise: np.ndarray | float
+    noise: np.ndarray
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -66,8 +66,7 @@ class Some:
         far = np.empty(len(self))
         for first in range(0, len(far), _STRETCH):  # without a copy of all columns
             part = slice(first, first + _STRETCH)
-            noise = self.noise[part] if isinstance(self.noise, np.ndarray) else self.noise
-            far[part] = (np.abs(self.columns[:, part] * noise - middle) / size).max(axis=0)
+            far[part] = (np.abs(self.columns[:, part] * self.noise[part] - middle) / size).max(axis=0)
         return self._without_far(far, _NEAR)
 
     def near_along(self, direction) -> "Some | None":
@@ -101,9 +100,8 @@ class Some:
     def chosen(self, taken) -> "Some":
         """Rows drawn by weight, and then of weight 1."""
         near = self.near[taken] / self.weights[taken]
-        noise = self.noise[taken] if isinstance(self.noise, np.ndarray) else self.noise
         columns = np.ascontiguousarray(self.columns[:, taken])
-        return Some(self.numbers[taken], columns, np.ones(len(taken)), near, noise)
+        return Some(self.numbers[taken], columns, np.ones(len(taken)), near, self.noise[taken])
 
 
 @dataclass(frozen=True)
@@ -179,7 +177,8 @@ class Drawn(NamedTuple):
         def draw() -> "Drawn":
             columns, _, weights = rows.dense(numbers)
             weights = np.ones(len(numbers)) if drawn else weights
-            noise = rows.noise[numbers] if rows.noise.size and rows.frame.fit_intercept else 1.0
+            divided = rows.noise.size and rows.frame.fit_intercept
+            noise = rows.noise[numbers] if divided else np.ones(len(numbers))
             judges = Some(numbers, columns, weights, weights, noise)
             few = judges.thinned(n_few)
             spread = few.thinned(_SPREAD_ROWS).spread()

@@ -7,7 +7,6 @@ import numpy as np
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, quartile
 from sklearn_robust._fit.result import FitResult
 from sklearn_robust._fit.start import Start, is_rounding
-from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import median
 from sklearn_robust._rows.sums import DIRTY
@@ -76,15 +75,13 @@ def is_surprised(objective: Objective, policy, theta, law: Law, part: FitResult,
     """
     if not policy.learns or objective.flexible or law.share > 0.0 or point.law.share > 0.0:
         return False
-    ends = (objective.value(point), objective.total, objective.dof, point.law), (
-        part.history[-1].objective, part.total, part.dof, part.point.law,
-    )  # fmt: skip
-    here, there = ((value + (total - dof) * math.log(law.c)) / total for value, total, dof, law in ends)
+    here = _of_a_row(objective.value(point), objective.total, objective.dof, point.law)
+    there = _of_a_row(part.history[-1].objective, part.total, part.dof, part.point.law)
     if here - there > _SURPRISING / math.sqrt(part.total) or law.alpha - point.law.alpha > _HEAVIER:
         return True
     quarter = law.c * quartile(law.alpha)
     errors = quarter * np.sqrt(objective.inverse.variances * objective.total / part.total)
-    gram = point.sums.gram if point.want == cpu.HESSIAN else None if found is None else found[0]
+    gram = point.curved_gram(found)
     has_far_rows = False
     if part.curvatures is not None and isinstance(gram, np.ndarray):
         has_far_rows = bool((gram.diagonal() > _LARGER * part.curvatures[0].diagonal()).any())
@@ -99,6 +96,11 @@ def is_surprised(objective: Objective, policy, theta, law: Law, part: FitResult,
         return True
     residuals = np.asarray(residuals)
     return has_gap(np.abs(residuals, out=residuals), objective.rows.weights, scale, GROSS)
+
+
+def _of_a_row(value: float, total: float, dof: float, law: Law) -> float:
+    """What a row costs in J, if log c counted for all rows."""
+    return (value + (total - dof) * math.log(law.c)) / total
 
 
 def has_gap(sizes, weights, scale: float, reach: float = FAR_ENOUGH) -> bool:

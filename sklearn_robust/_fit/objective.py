@@ -20,6 +20,7 @@ import numpy as np
 from sklearn_robust._fit.ridge import ConjugateGradients, Diagonal, Inverse, solver_of
 from sklearn_robust._loss import log_partition as partition
 from sklearn_robust._loss.tails import isf
+from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import RowLaw, Rows
 from sklearn_robust._rows.frame import NONE
 from sklearn_robust._rows.sums import LOSS, Sums
@@ -86,6 +87,12 @@ class Point:
     weights: np.ndarray
     line1: float
     gradient: np.ndarray
+
+    def curved_gram(self, curvatures):
+        """The gram of the curvatures: of its pass, or of ``curvatures`` found near it; None where none is known."""
+        if self.want == cpu.HESSIAN:
+            return self.sums.gram
+        return None if curvatures is None else curvatures[0]
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,8 @@ def _is_like_all(objective: Objective, point: Point, part: Rows, found: Sums, fa
     if not abs(factor * float(found.scalars[SCALE]) - size) <= _UNLIKE * abs(size):
         return False
     pairs = [(objective.inverse, part.once("plain", part.gram))]
-    if point.want == cpu.HESSIAN or curvatures is not None:
-        gram = point.sums.gram if point.want == cpu.HESSIAN else curvatures[0]
+    gram = point.curved_gram(curvatures)
+    if gram is not None:
         pairs.append((Inverse.of(gram, np.zeros(len(gram))), found.gram))
     elif objective.learns:  # whose inverse is that of a part
         return False
