@@ -109,8 +109,8 @@ class Tried:
     """Rows that candidates are made of, and what is known of them before y.
 
     Squared distances (m,) from the centre of X, orthonormal functions (r, m) of the columns, how many halves and
-    sensitivity components there will be, the halves (2, m) on either side where X is least like one cloud, and small
-    subsets.
+    sensitivity components there will be, which rows (2, m) are on either side where X is least like one cloud, and
+    small subsets.
     """
 
     some: Some
@@ -148,16 +148,16 @@ class Tried:
 
 
 def _ends(basis, weights) -> np.ndarray:
-    """The halves (2, m) on either side of the middle along one of orthonormal functions (r, m), that of least kurtosis.
+    """Which rows (2, m) are on either side of the middle along that of orthonormal functions (r, m) of least kurtosis.
 
     A cluster stands at one of its ends. J.-F. Cardoso, Proc. IEEE ICASSP, 1989 (fourth-order blind identification).
     """
     if not len(basis):
-        return np.empty((0, len(weights)))
+        return np.empty((0, len(weights)), bool)
     _, turn = np.linalg.eigh((basis * (weights * (basis**2).sum(axis=0))) @ basis.T)
     along = turn[:, :1].T @ basis
     middle = medians(along, weights)[:, None]
-    return np.vstack((along <= middle, along >= middle)).astype(float)
+    return np.vstack((along <= middle, along >= middle))
 
 
 class Drawn(NamedTuple):

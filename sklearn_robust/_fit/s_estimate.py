@@ -180,20 +180,20 @@ def _screened(tried: Tried, y, n_coefs: float, n_best: int) -> np.ndarray:
 
 
 def _nearest_half(tried: Tried, y) -> np.ndarray:
-    """The half of the rows (1, m) nearest to the centre of (X, y), in medians and median deviations (BACON's start).
+    """Which rows (1, m) are in the half nearest to the centre of (X, y), in medians and median deviations.
 
-    N. Billor, A. S. Hadi, P. F. Velleman, Computational Statistics & Data Analysis 34, 2000.
+    BACON's start: N. Billor, A. S. Hadi, P. F. Velleman, Computational Statistics & Data Analysis 34, 2000.
     """
     weights = tried.some.weights
     distances = (tried.distances + distances_of(y[None] * tried.some.noise, weights))[None]
-    return (distances <= medians(distances, weights)[:, None]).astype(float)
+    return distances <= medians(distances, weights)[:, None]
 
 
 def _sensitive_halves(tried: Tried, y) -> list[np.ndarray]:
-    """Halves (3, m) without the lowest, the highest and the largest of the first principal sensitivity components.
+    """Which rows (3, m) are in halves without an end of one of the first principal sensitivity components.
 
-    The components of how the fit of each row answers to leaving others out: outliers that hide each other stand at an
-    end of one. D. Peña, V. J. Yohai, JASA 94, 1999.
+    Without the lowest, the highest and the largest: the components tell how the fit of each row answers to leaving
+    others out, and outliers that hide each other stand at an end of one. D. Peña, V. J. Yohai, JASA 94, 1999.
     """
     basis, weights = tried.basis, tried.some.weights
     if not len(basis):
@@ -206,6 +206,6 @@ def _sensitive_halves(tried: Tried, y) -> list[np.ndarray]:
     middles = medians(np.vstack((components, np.abs(components))), weights)[:, None]
     k = len(components)
     return [
-        np.vstack((part <= middle, part >= middle, np.abs(part) <= size)).astype(float)
+        np.vstack((part <= middle, part >= middle, np.abs(part) <= size))
         for part, middle, size in zip(components, middles[:k], middles[k:], strict=True)
     ]

@@ -220,7 +220,7 @@ def screen(Xt, y, weights, n_coefs: float, halves, subsets: Eliminated, n_kept: 
     q, m = Xt.shape
     best, scales = np.zeros((n_kept, q)), np.full(n_kept, np.inf)
     rows, settings = (Xt, y, weights, total, n_coefs), (0, 0.0, 0.02, 0.0)
-    _search(*rows, halves, *subsets, *settings, best, scales, *_buffers(q, m, m))
+    _search(*rows, halves, *subsets, *settings, best, scales, *_buffers(q, m, m if len(halves) else 0))
     return best[np.isfinite(scales)]
 
 
