@@ -1,6 +1,7 @@
 """The background: when it is found, what its share and probabilities are, and how they change with the data."""
 
 import warnings
+from types import SimpleNamespace
 
 import naive_fit
 import numpy as np
@@ -11,8 +12,12 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LinearRegression
 
 from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor
-from sklearn_robust._fit import background
+from sklearn_robust._fit import background, leaving
 from sklearn_robust._fit.leaving import near_scale
+from sklearn_robust._fit.objective import Law
+from sklearn_robust._rows import cpu
+from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust.datasets import load_phone_calls, load_star_cluster
 
 COEF, INTERCEPT = np.array([1.0, 2.0, 3.0]), 1.0
@@ -294,6 +299,26 @@ def test_all_rows_begin_again_where_their_part_had_no_outlier(parameters, capsys
     first = capsys.readouterr().out.splitlines()[0]  # nothing is told of what did not stay
     assert "iteration 0:" in first
     assert f"alpha {model.history_['alpha'].iloc[0]:.4g}," in first
+
+
+@pytest.mark.parametrize("noise", ["gaussian", "student", "cauchy"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_weights_of_the_loss_tell_how_far_out_rows_are(noise, weighted):
+    X, y = clean_data(CLEAN[noise], n=3_000)
+    weights = np.random.default_rng(0).integers(1, 4, len(y)).astype(float) if weighted else NONE
+    rows = Rows(X, y, weights, NONE, Frame.of(X, y, weights, True))
+    theta, law, reach = np.append(0.1, COEF / 4.0), Law(1.5, 0.2), 0.6
+    known = rows.sweep(theta, law.of_rows(), cpu.SCORE, True)[1]
+    sizes, counts, nearest = leaving._far_rows(rows, SimpleNamespace(theta=theta, law=law, weights=known), reach)
+    residuals = np.abs(rows.residuals(theta))
+    far = residuals > reach
+    np.testing.assert_allclose(sizes, residuals[far], rtol=1e-10)
+    np.testing.assert_array_equal(counts, rows.all_weights[far])
+    assert nearest == pytest.approx(residuals[~far].max(), rel=1e-10)
+    assert 30 < far.sum() < 1_500
+    two = SimpleNamespace(theta=theta, law=law._replace(alpha=2.0), weights=np.ones(len(y)))  # which tell nothing
+    for passed, told in zip(leaving._far_rows(rows, two, reach), (sizes, counts, nearest), strict=True):
+        np.testing.assert_allclose(passed, told, rtol=1e-10)
 
 
 @each_kind

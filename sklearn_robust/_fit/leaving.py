@@ -7,6 +7,7 @@ import numpy as np
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, quartile
 from sklearn_robust._fit.result import FitResult
 from sklearn_robust._fit.start import Start, is_rounding
+from sklearn_robust._loss.rho import size_of_weight, weight
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import median
 from sklearn_robust._rows.sums import DIRTY
@@ -89,13 +90,9 @@ def is_surprised(objective: Objective, policy, theta, law: Law, part: FitResult,
         return True
     if policy.low == 2.0:
         return False
-    residuals, scale = objective.rows.residuals(point.theta), quarter / NORMAL_QUARTILE
-    if max(residuals.max(), -residuals.min()) <= GROSS * scale:
-        return False
-    if law.alpha >= _GAUSSIAN:
-        return True
-    residuals = np.asarray(residuals)
-    return has_gap(np.abs(residuals, out=residuals), objective.rows.weights, scale, GROSS)
+    scale = quarter / NORMAL_QUARTILE
+    sizes, counts, nearest = _far_rows(objective.rows, point, GROSS * scale)
+    return len(sizes) > 0 and (law.alpha >= _GAUSSIAN or _breaks_off(sizes, counts, nearest, scale))
 
 
 def _of_a_row(value: float, total: float, dof: float, law: Law) -> float:
@@ -109,24 +106,48 @@ def has_gap(sizes, weights, scale: float, reach: float = FAR_ENOUGH) -> bool:
     Of a tail that falls off as x^-a, k times the logarithm of the ratio of the k-th largest to the next is exponential
     of rate a (A. Rényi, Acta Mathematica Hungarica 4, 1953), and no law here has a smaller one than Cauchy's.
     """
-    far = [_far(sizes, first, reach * scale) for first in range(0, len(sizes), _LOOKED_AT)]
-    order, nearest = np.concatenate([each[0] for each in far]), max(each[1] for each in far)
-    if not len(order):
+    far, nearest = _beyond(sizes, reach * scale)
+    return _breaks_off(sizes[far], weights[far] if weights.size else np.ones(len(far)), nearest, scale)
+
+
+def _breaks_off(sizes, counts, nearest: float, scale: float) -> bool:
+    """Whether there is such a gap among far residuals (k,) of as many rows, beyond the nearest of all others."""
+    if not len(sizes):
         return False
-    order = order[np.argsort(-sizes[order])]
-    falling = np.append(sizes[order], max(nearest, _NO_TAIL * scale))
-    counts = np.cumsum(weights[order] if weights.size else np.ones(len(order)))
+    order = np.argsort(-sizes)
+    falling, counts = np.append(sizes[order], max(nearest, _NO_TAIL * scale)), np.cumsum(counts[order])
     ranks = np.maximum(counts, 1.0)  # the chances of a gap at any, over k (k + 1) or how many there are, add up to one
     evidence = _TAIL * counts * np.log(falling[:-1] / falling[1:])
     evidence -= np.log(np.minimum(ranks * (ranks + 1.0), ranks[-1]))
     return float(evidence.max()) > _SURE_GAP
 
 
-def _far(sizes, first: int, reach: float) -> tuple[np.ndarray, float]:
-    """Of some sizes, the numbers of those beyond reach, and the largest of the others."""
-    part = sizes[first : first + _LOOKED_AT]
-    far = part > reach
-    return first + np.flatnonzero(far), float(part.max(where=~far, initial=0.0))
+def _far_rows(rows: Rows, point: Point, reach: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Sizes of the residuals beyond reach (k,), their sample weights (k,), and the largest size of the others.
+
+    As the loss's weights tell, which are known already, or by a pass.
+    """
+    law = point.law
+    if law.alpha < 2.0 and isinstance(point.weights, np.ndarray):
+        far, nearest = _beyond(-point.weights, -weight(reach, law.alpha, law.c), -1.0)
+        sizes = law.c * size_of_weight(np.append(point.weights[far], -nearest), law.alpha)
+        sizes, nearest = sizes[:-1], min(float(sizes[-1]), reach)
+    else:
+        residuals = np.asarray(rows.residuals(point.theta))
+        far, nearest = _beyond(np.abs(residuals, out=residuals), reach)
+        sizes = residuals[far]
+    return sizes, rows.weights[far] if rows.weights.size else np.ones(len(far)), nearest
+
+
+def _beyond(values, reach: float, least=0.0) -> tuple[np.ndarray, float]:
+    """The numbers of the values (n,) beyond reach, and the largest of the others, which is ``least`` at least."""
+    numbers, nearest = [], least
+    for first in range(0, len(values), _LOOKED_AT):
+        part = values[first : first + _LOOKED_AT]
+        far = part > reach
+        numbers.append(first + np.flatnonzero(far))
+        nearest = max(nearest, float(part.max(where=~far, initial=least)))
+    return np.concatenate(numbers), nearest
 
 
 def is_ruled(objective: Objective, start: Start, point: Point) -> bool:

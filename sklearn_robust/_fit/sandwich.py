@@ -90,13 +90,14 @@ def _is_like_all(objective: Objective, point: Point, part: Rows, found: Sums, fa
     size = float(point.sums.scalars[SCALE])
     if not abs(factor * float(found.scalars[SCALE]) - size) <= _UNLIKE * abs(size):
         return False
-    pairs = [(objective.inverse, part.once("plain", part.gram))]
-    gram = point.curved_gram(curvatures)
+    pairs, gram = [], point.curved_gram(curvatures)
+    if not objective.learns:
+        pairs.append((objective.inverse, part.once("plain", part.gram)))
+    elif gram is None:  # and the inverse is that of a part
+        return False
     if gram is not None:
         pairs.append((Inverse.of(gram, np.zeros(len(gram))), found.gram))
-    elif objective.learns:  # whose inverse is that of a part
-        return False
-    chance = _UNLIKE / 3.0 + 3.0 * np.sqrt(len(point.theta) / len(part))
+    chance = _UNLIKE / 3.0 + 4.0 * np.sqrt(len(point.theta) / len(part))
     return all(_agree(inverse, factor * gram, chance) for inverse, gram in pairs)
 
 
