@@ -19,6 +19,7 @@ from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust.datasets import load_phone_calls, load_star_cluster
+from sklearn_robust.losses import weight
 
 COEF, INTERCEPT = np.array([1.0, 2.0, 3.0]), 1.0
 CLEAN = {
@@ -319,6 +320,14 @@ def test_weights_of_the_loss_tell_how_far_out_rows_are(noise, weighted):
     two = SimpleNamespace(theta=theta, law=law._replace(alpha=2.0), weights=np.ones(len(y)))  # which tell nothing
     for passed, told in zip(leaving._far_rows(rows, two, reach), (sizes, counts, nearest), strict=True):
         np.testing.assert_allclose(passed, told, rtol=1e-10)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 1.9, 1.999999])
+def test_a_weight_tells_its_residual(alpha):
+    law, residuals = Law(alpha, 3.0), 10.0 ** np.linspace(-1, 100, 50)
+    found = leaving._sizes(weight(residuals, alpha, 3.0), law)
+    np.testing.assert_allclose(found, residuals, rtol=1e-12 / (2.0 - alpha))
+    assert (leaving._sizes(weight(np.array([1e300, np.inf]), alpha, 3.0), law) > 1e100).all()
 
 
 @each_kind

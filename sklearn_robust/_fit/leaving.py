@@ -7,7 +7,7 @@ import numpy as np
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, quartile
 from sklearn_robust._fit.result import FitResult
 from sklearn_robust._fit.start import Start, is_rounding
-from sklearn_robust._loss.rho import size_of_weight, weight
+from sklearn_robust._loss.rho import weight
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import median
 from sklearn_robust._rows.sums import DIRTY
@@ -24,6 +24,7 @@ _GAUSSIAN, GROSS = 1.9, 7.0
 # hardly ever leave.
 FAR_ENOUGH, _TAIL, _NO_TAIL, _SURE_GAP = 3.5, 0.85, 1.5, 4.0
 _LOOKED_AT = 2**16  # residuals at a time
+_LARGEST_LOG = 690.0  # of 1 + r
 # With fewer rows a coefficient nothing is told apart.
 FEW_ROWS_A_COEFFICIENT = 3.0
 # A fit is ruled by rows this many scales from the start's, if it brought them this much nearer.
@@ -130,13 +131,19 @@ def _far_rows(rows: Rows, point: Point, reach: float) -> tuple[np.ndarray, np.nd
     law = point.law
     if law.alpha < 2.0 and isinstance(point.weights, np.ndarray):
         far, nearest = _beyond(-point.weights, -weight(reach, law.alpha, law.c), -1.0)
-        sizes = law.c * size_of_weight(np.append(point.weights[far], -nearest), law.alpha)
+        sizes = _sizes(np.append(point.weights[far], -nearest), law)
         sizes, nearest = sizes[:-1], min(float(sizes[-1]), reach)
     else:
         residuals = np.asarray(rows.residuals(point.theta))
         far, nearest = _beyond(np.abs(residuals, out=residuals), reach)
         sizes = residuals[far]
     return sizes, rows.weights[far] if rows.weights.size else np.ones(len(far)), nearest
+
+
+def _sizes(weights, law: Law) -> np.ndarray:
+    """Sizes (n,) of residuals whose weights (n,) these are, of a law below alpha = 2; of 1e150 c at most."""
+    log1p_r = np.minimum(2.0 / (law.alpha - 2.0) * np.log(np.maximum(weights, np.finfo(float).tiny)), _LARGEST_LOG)
+    return law.c * np.sqrt((2.0 - law.alpha) * np.expm1(log1p_r))
 
 
 def _beyond(values, reach: float, least=0.0) -> tuple[np.ndarray, float]:

@@ -43,6 +43,7 @@ class Newton:
     _free: tuple[int, ...]
     _least_squares: Inverse | None
     _before: tuple[np.ndarray, np.ndarray] | None
+    _length: float
     _law_part: np.ndarray
     _pairs: list[tuple[np.ndarray, np.ndarray]]
 
@@ -57,7 +58,7 @@ class Newton:
         if curvatures is not None:
             self.wants, self._hessians = cpu.SCORE, 1
         self._least_squares = None
-        self._before = None
+        self._before, self._length = None, 1.0
         self._law_part = np.zeros((0, 0))
         self._pairs = []
 
@@ -132,7 +133,8 @@ class Newton:
         elif free != self._free:
             self._pairs = []
         elif self._before is not None:
-            if np.abs(gradient[:q]).max() > _POOR_GAIN * np.abs(self._before[1][:q]).max():
+            left = 1.0 - self._length + _POOR_GAIN  # of a halved step
+            if np.abs(gradient[:q]).max() > left * np.abs(self._before[1]).max():
                 self._hessians = 0
             move, change = position - self._before[0], gradient - self._before[1]
             if free:  # as if the law's own part, which is known, had been on the whole way what it is here
@@ -207,6 +209,7 @@ class Newton:
             following = objective.at(theta, law, want, policy.widened(objective, law) if glances else None)
             change = objective.value(following) - value
             if change <= 0.0 or (-slope <= noise and change <= noise):
+                self._length = length
                 return following
             del following  # which has weights for all rows
             length *= 0.5

@@ -209,12 +209,16 @@ class Learned:
         return laws[best] if values[best] < value + _ALLOWANCE * objective.n_coefs else None
 
     def _lower_below(self, objective: Objective, point: Point) -> Law | None:
-        """The law just below alpha = 2, where J with a background is lower or falls as alpha does."""
+        """A law below alpha = 2, where J with a background is lower just below it or falls as alpha does."""
         below, seen = self.widened(objective, point.law), point.sums.beside
         if seen is None:
             (seen,), _ = objective.line2(objective.rows.residuals(point.theta), [below])
         is_higher = float(seen[LOSS]) + objective.normaliser(below) >= objective.value(point)
-        return None if is_higher and self._slopes(objective, seen, below)[0][1] <= 0.0 else below
+        if is_higher and self._slopes(objective, seen, below)[0][1] <= 0.0:
+            return None
+        free = self.free(objective, seen, below)
+        step = self._direction(objective, seen, below, free)
+        return self.moved(below, self.shortened(below, step) * step, free)
 
     def gradient(self, objective: Objective, scalars, law: Law) -> float:
         """The largest slope of J in (log c, alpha, logit share) that no bound holds, per unit weight."""
@@ -336,8 +340,7 @@ class Learned:
         z w grows with z for alpha >= 0, so Newton's method in log c has one root. All laws share each pass; when the
         best ones have all but found their c, the last step and what it gains are taken from the quadratic model.
         """
-        log_c = np.log([law.c for law in laws])
-        least = np.log(self.c_min)
+        log_c, least = np.log([law.c for law in laws]), np.log(self.c_min)
         for _ in range(40):
             scalars, values = objective.line2(residuals, laws)
             curvature = np.maximum(scalars[:, SCALE_SCALE], 1e-3 * objective.dof)
@@ -380,8 +383,7 @@ class Learned:
 
     def _direction(self, objective: Objective, scalars, law: Law, free: tuple[int, ...]) -> np.ndarray:
         """Newton's step in what is free of (kappa, alpha, logit share); downhill where J is not convex."""
-        step = np.zeros(3)
-        lines = self._hessian(objective, scalars.tolist(), law, free)
+        step, lines = np.zeros(3), self._hessian(objective, scalars.tolist(), law, free)
         matrix = [[lines[a][b] for b in free] for a in free]
         slopes = self.slopes(objective, scalars, law, free)[list(free)]
         if not all(map(math.isfinite, (*slopes, *(entry for line in matrix for entry in line)))):

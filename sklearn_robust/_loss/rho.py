@@ -18,14 +18,12 @@ rho grows with alpha everywhere.
 
 import math
 
-import numpy as np
-
 from sklearn_robust._loss.jit import jit, jit_within
 
 # Beyond these the limit in alpha (alpha = ±inf, alpha = 0) is the value, to every digit of float64.
 LARGE_ALPHA = 1e150
 SMALL_ALPHA = 1e-290
-_LARGE, _LARGEST_LOG = 1e300, 690.0
+_LARGE = 1e300
 
 # Gauss-Legendre nodes and weights of order 20 on [0, 1].
 _NODES = (
@@ -73,12 +71,6 @@ def log_weight(u, alpha):
 def weight(x, alpha, c):
     """psi(x) / x times c²: 1 at x = 0."""
     return math.exp(log_weight(x / c, alpha))
-
-
-def size_of_weight(weights, alpha: float):
-    """|u| (n,) at which the weights (n,) are these, for a finite alpha below 2; at most where r does not overflow."""
-    log1p_r = 2.0 / (alpha - 2.0) * np.log(np.maximum(weights, np.finfo(float).tiny))
-    return np.sqrt((2.0 - alpha) * np.expm1(np.minimum(log1p_r, _LARGEST_LOG)))
 
 
 @jit_within
