@@ -130,8 +130,8 @@ def _far_rows(rows: Rows, point: Point, reach: float) -> tuple[np.ndarray, np.nd
     """
     law = point.law
     if law.alpha < 2.0 and isinstance(point.weights, np.ndarray):
-        far, nearest = _beyond(-point.weights, -weight(reach, law.alpha, law.c), -1.0)
-        sizes = _sizes(np.append(point.weights[far], -nearest), law)
+        far, nearest = _beyond(point.weights, weight(reach, law.alpha, law.c), 1.0, falling=True)
+        sizes = _sizes(np.append(point.weights[far], nearest), law)
         sizes, nearest = sizes[:-1], min(float(sizes[-1]), reach)
     else:
         residuals = np.asarray(rows.residuals(point.theta))
@@ -146,14 +146,17 @@ def _sizes(weights, law: Law) -> np.ndarray:
     return law.c * np.sqrt((2.0 - law.alpha) * np.expm1(log1p_r))
 
 
-def _beyond(values, reach: float, least=0.0) -> tuple[np.ndarray, float]:
-    """The numbers of the values (n,) beyond reach, and the largest of the others, which is ``least`` at least."""
-    numbers, nearest = [], least
+def _beyond(values, reach: float, nearest=0.0, falling=False) -> tuple[np.ndarray, float]:
+    """The numbers of the values (n,) beyond reach, and the last of the others before it, from ``nearest`` on.
+
+    Above it and the largest, or where they are falling below it and the smallest.
+    """
+    numbers = []
     for first in range(0, len(values), _LOOKED_AT):
         part = values[first : first + _LOOKED_AT]
-        far = part > reach
+        far = part < reach if falling else part > reach
         numbers.append(first + np.flatnonzero(far))
-        nearest = max(nearest, float(part.max(where=~far, initial=least)))
+        nearest = float((np.min if falling else np.max)(part, where=~far, initial=nearest))
     return np.concatenate(numbers), nearest
 
 
