@@ -17,10 +17,8 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_robust._loss.jit import jit
-from sklearn_robust._rows.frame import Frame
+from sklearn_robust._rows.frame import MOST_COLUMNS, Frame
 
-# Coefficients whose gram is a matrix, at most.
-MOST_COLUMNS = 1000
 # A mean of so many spreads costs more digits in the gram than others can spare.
 _FAR = 100.0
 
