@@ -14,6 +14,7 @@ from sklearn_robust import _checks
 from sklearn_robust._kernel_checks import check_params, check_rows, check_symmetric
 from sklearn_robust._rows import kernels
 from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.design import full_columns
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.kernels import Kernel, KernelRows, Landmarks, double_centred, draw_landmarks
 from sklearn_robust._rows.on_device import DeviceArray
@@ -25,6 +26,8 @@ SHARED = OF_FORMS[2:]
 # Up to so many columns their gram costs next to nothing, however few the rows.
 _MANY_COLUMNS = 200
 _PREDICTED_ENTRIES = 2**22
+# A sparse X with more columns than rows becomes a kernel of so many entries, or as many as it has itself.
+_SPARSE_ENTRIES = 2**22
 # Matrices of the size of the kernel's that a fit holds at once.
 _MATRICES = 3
 # Of a kernel's values: their squares times weights, and over squares of noise scales, are numbers.
@@ -46,13 +49,14 @@ def form_of(model, X, kept, seed: int):
         return Nystroem(kernel_of(model, X, kept), model.n_components, seed)
     if not model._is_linear:
         return Exact(kernel_of(model, X, kept))
-    if sparse.issparse(X) or X.shape[1] <= max(n_rows, _MANY_COLUMNS):
+    if X.shape[1] <= max(n_rows, _MANY_COLUMNS):
         return Columns()
     penalised = not _checks.is_auto(model.l2_regularization) and model.l2_regularization > 0.0
+    small = not sparse.issparse(X) or n_rows**2 <= max(_SPARSE_ENTRIES, X.nnz)
     # subsets of rows need columns; without a penalty the rows determine only some directions
-    if penalised and model.init != "s":
+    if penalised and model.init != "s" and small:
         return Exact(kernel_of(model, X, kept))
-    return Directions(scaled=not penalised)
+    return Columns() if sparse.issparse(X) else Directions(scaled=not penalised)
 
 
 def check_kernel(model) -> None:
@@ -87,7 +91,11 @@ def _named(model, X, kept) -> Kernel:
         return Kernel(model.kernel, dict(model.kernel_params or {}))
     params = {} if model._is_linear else {name: getattr(model, name) for name in ("gamma", "degree", "coef0")}
     shifts = model.kernel == "rbf" or (model._is_linear and model.fit_intercept)
-    return Kernel(model.kernel, params, (X if kept is None else X[kept]).mean(axis=0) if shifts else None)
+    X = X if kept is None else X[kept]
+    center = np.asarray(X.mean(axis=0)).ravel() if shifts else None
+    if shifts and sparse.issparse(X):
+        center = np.where(full_columns(X), center, 0.0)
+    return Kernel(model.kernel, params, center)
 
 
 @dataclass(frozen=True)
@@ -128,9 +136,12 @@ class Directions:
         """Rows in working units."""
         X = X if kept is None else X[kept]
         frame = Frame.of(X, y, weights, fit_intercept, noise)
-        self.center = frame.center
+        self.center, X = frame.center, X - frame.center
+        if fit_intercept:  # to the last digit, or what is left of it would be a direction of its own
+            rest = np.average(X, axis=0, weights=weights if weights.size else None)
+            self.center, X = self.center + rest, X - rest
         self.factor = np.where(np.isfinite(frame.scale), 1.0 / frame.scale if self.scaled else 1.0, 0.0)
-        turn, root, order = qr(((X - self.center) * self.factor).T, mode="economic", pivoting=True, check_finite=False)
+        turn, root, order = qr((X * self.factor).T, mode="economic", pivoting=True, check_finite=False)
         sizes = np.abs(root.diagonal())
         rank = max(int((sizes > X.shape[1] * _EPS * sizes[0]).sum()), 1)
         self.turn = turn[:, :rank]

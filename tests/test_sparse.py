@@ -302,6 +302,25 @@ def test_many_rows_begin_at_a_part(matrix, monkeypatch):
     assert_same_fit(AdaptiveRobustRegressor().fit(X, y), AdaptiveRobustRegressor().fit(X.toarray(), y), 1e-6)
 
 
+@pytest.mark.parametrize("numbers", [False, True], ids=["plain", "weights"])
+@pytest.mark.parametrize("model", [*MODELS, AdaptiveRobustRegressor(l2_regularization=0.1)], ids=str)
+def test_more_columns_than_rows_as_the_array(model, numbers):
+    rng = np.random.default_rng(0)
+    X, y = make_data(n=60, p=400, share=0.05)
+    X[:, :3] = rng.normal(size=(60, 3)) + np.array([1e3, 0.0, -30.0])
+    X[:, 7] = 0.0
+    y = X[:, 1] + X[:, 8:16].sum(axis=1) + rng.standard_t(3, size=60)
+    y[:6] += 25.0
+    arguments = row_numbers(60) if numbers else ()
+    penalised = clone(model).set_params(init="auto", max_iter=1000)
+    if model.l2_regularization == "auto":
+        penalised.set_params(l2_regularization=2.0)
+    found, expected = (clone(penalised).fit(each, y, *arguments) for each in (sparse.csr_array(X), X))
+    assert_same_fit(found, expected, 1e-6, X)
+    np.testing.assert_allclose(found.predict(sparse.csc_matrix(X)), expected.predict(X), rtol=1e-6, atol=1e-6)
+    assert np.asarray(found.weights_) == pytest.approx(expected.weights_, abs=1e-6)
+
+
 def test_wide_ridge():
     X, y = make_long(300, 1500)
     found = GeneralRobustRegressor(alpha=2.0, c=1.0, l2_regularization=2.0, max_iter=1000, tol=1e-10).fit(X, y)

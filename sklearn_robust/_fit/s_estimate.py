@@ -28,6 +28,7 @@ _NEARLY = 1.06
 _MOST_STEP_WORK, _CHEAP_WORK, _JUDGED_WORK = 2e8, 1e5, 5e6
 _ENDLESS = 5  # steps that are too few to come to a minimum's last digits
 _ROUGH, _FINE = 1e-3, 1e-8
+_BITS = 20  # that all sums agree on, of what is solved for
 
 
 def s_estimate(objective: Objective, plain, seed: int) -> tuple[np.ndarray, float, Some | None]:
@@ -47,7 +48,7 @@ def s_estimate(objective: Objective, plain, seed: int) -> tuple[np.ndarray, floa
     if judged:
         scales = _scales(judges, candidates, targets[0], n_coefs)
         candidates = _first(judges, candidates, scales, targets[0], n_coefs, N_REFINED)
-    candidates = np.vstack((candidates, rounded(plain, np.abs(plain).max())))
+    candidates = np.vstack((candidates, rounded(plain, np.abs(plain).max(), _BITS)))
     max_steps = _max_steps(few, 100)
     ends, scales = refine_s(few.columns, targets[1], few.near, n_coefs * few.share, candidates, max_steps, _ROUGH)
     theta = _best(judges, ends[np.isfinite(scales)], targets[0], n_coefs)
@@ -67,7 +68,7 @@ def sharpened(objective: Objective, theta, few: Some) -> tuple[np.ndarray, float
 
 
 def _n_coefs(objective: Objective) -> float:
-    return float(rounded(objective.n_coefs, objective.n_coefs))
+    return float(rounded(objective.n_coefs, objective.n_coefs, _BITS))
 
 
 def _minimum(objective: Objective, few: Some, theta, most_steps: int, tol: float) -> tuple[np.ndarray, float]:

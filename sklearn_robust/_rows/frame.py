@@ -28,8 +28,8 @@ _LARGEST_Y = 1e180
 # No scale is smaller: its inverse is a number still.
 _LEAST_SCALE = float(np.finfo(float).tiny)
 _LEAST_C, _LARGEST_C = 1e-290, 1e290
-# Bits of rounded numbers, the power of the least number that has all its bits, and whole numbers that are exact.
-_BITS, _LEAST_POWER, _EXACT = 20, -1022, 2.0**53
+# The power of the least number that has all its bits, and whole numbers that are exact.
+_LEAST_POWER, _EXACT = -1022, 2.0**53
 _LARGEST_STRENGTH = 1e290
 
 
@@ -148,13 +148,13 @@ def _of_columns(X, weights, fit_intercept: bool, bounded: bool) -> tuple[np.ndar
     return _of_dense(X, weights, fit_intercept, bounded)
 
 
-def rounded(values, sizes) -> np.ndarray:
-    """Values in steps that are a small part of sizes; as they are where that is no number, or they are far larger.
+def rounded(values, sizes, bits: int = 30) -> np.ndarray:
+    """Values to so many bits of sizes; as they are where these are no numbers, or the values far larger.
 
     Sums round otherwise where X is sparse, rows stand in another order or weights are repeated rows. Where many starts
     are as good, the last bit would decide between them: so all begin with the same numbers, to that bit.
     """
-    step = np.ldexp(1.0, np.maximum(np.frexp(sizes)[1] - _BITS, _LEAST_POWER))
+    step = np.ldexp(1.0, np.maximum(np.frexp(sizes)[1] - bits, _LEAST_POWER))
     steps = values / step
     return np.where(np.isfinite(sizes) & (np.abs(steps) < _EXACT), np.round(steps) * step, values)
 

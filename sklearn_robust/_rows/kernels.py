@@ -19,6 +19,7 @@ from scipy.linalg import eigh
 from scipy.spatial.distance import cdist
 
 from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.design import less
 from sklearn_robust._rows.frame import Frame
 from sklearn_robust._rows.threads import run_all, serial_blas
 
@@ -37,7 +38,8 @@ _FAR_APART = 1e4
 class Kernel:
     """k by its name among scikit-learn's ``pairwise_kernels``, or a callable of two rows, with its parameters.
 
-    ``center`` (p,) is taken off the rows where only their differences count: so these keep their digits.
+    ``center`` (p,) is taken off the rows where only their differences count: so these keep their digits. Of a sparse X
+    it is zero but for full columns.
     For ``"precomputed"`` rows are values of k already, and Z are numbers of columns.
     """
 
@@ -57,7 +59,7 @@ class Kernel:
         from sklearn.metrics.pairwise import pairwise_kernels
 
         if self.center is not None:
-            X, Z = X - self.center, Z if Z is None else Z - self.center
+            X, Z = less(X, self.center), Z if Z is None else less(Z, self.center)
         if self.metric == "rbf":
             gamma = 1.0 / X.shape[1] if self.params["gamma"] is None else self.params["gamma"]
             if gamma * max(np.square(each).sum(axis=1).max() for each in (X, X if Z is None else Z)) > _FAR_APART:
