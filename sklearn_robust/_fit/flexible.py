@@ -32,7 +32,7 @@ from sklearn_robust._rows.sums import SCALE
 # Rows for each degree of freedom at the rigid start, and where a background is looked for.
 _RIGIDITY, _STIFFNESS = 8.0, 4.0
 # The penalty falls by a factor a stage, and the degrees of freedom grow by no more than another.
-_FALL, _FREED, _SAME = 10.0, 2.0, 0.1
+_FALL, _FREED, _SAME, _SAME_STRENGTH = 10.0, 2.0, 0.1, 1e-9
 _MAX_STAGES, _STEPS = 20, 4
 _MAX_REPEATS, _STILL_FALLING = 10, 0.98
 _MIN_ROWS, _ROWS_A_COLUMN = 2000, 8
@@ -200,7 +200,7 @@ def lowered(objective: Objective, strength: float, given: float | None, point: P
             break
         spectrum = Spectrum.of(objective, here)
         goal = spectrum.likeliest(_FALL * strength * unit) / unit if given is None else given
-        following = max(goal, spectrum.fallen(strength * unit) / unit)
+        following = _no_lower(spectrum.fallen(strength * unit) / unit, goal)
         if abs(np.log(following / strength)) < _SAME if given is None else following == strength:
             break
         there = objective_at(following)
@@ -209,6 +209,11 @@ def lowered(objective: Objective, strength: float, given: float | None, point: P
             break
         objective, strength, point = there, following, arrived
     return objective, strength, point
+
+
+def _no_lower(strength: float, goal: float) -> float:
+    """A strength on the way down to a goal: both stand on grids, and may differ by their rounding alone."""
+    return strength if strength > (1.0 + _SAME_STRENGTH) * goal else goal
 
 
 def _fallen(objective_at, plain: Spectrum, given: float | None, way) -> tuple[float, Start]:
@@ -230,7 +235,7 @@ def _fallen(objective_at, plain: Spectrum, given: float | None, way) -> tuple[fl
             goal = Spectrum.of(objective, objective.at(start.theta, law, cpu.GRAM)).likeliest(reach * now)
         if (goal <= now) != falls:  # the likeliest strength answers to weights that answer to it
             reach, falls = np.sqrt(reach), not falls
-        following = max(goal, plain.fallen(now, reach)) if goal <= now else min(goal, reach * now)
+        following = _no_lower(plain.fallen(now, reach), goal) if goal <= now else min(goal, reach * now)
         if abs(np.log(following / now)) < _SAME if given is None else following == now:
             break
         now = following
