@@ -262,6 +262,22 @@ def test_weights_are_repeated_rows(n_components):
         assert weighted.c_ == pytest.approx(repeated.c_, rel=1e-6)
 
 
+@pytest.mark.parametrize("seed", [4, 5, 9, 10])
+def test_repeated_rows_choose_the_strength_that_weights_do(seed):
+    rng = np.random.default_rng(seed)
+    n, p = int(rng.integers(40, 300)), int(rng.integers(1, 4))
+    X = rng.uniform(-3.0, 3.0, size=(n, p))
+    y = np.sin(2.0 * X).sum(axis=1) + 0.1 * rng.normal(size=n)
+    y[: n // 8] += rng.uniform(3.0, 20.0, size=n // 8) if seed % 2 else 0.0
+    repeats = rng.integers(0, 5, size=n)
+    rows = rng.permutation(np.repeat(np.arange(n), repeats))  # more than there are landmarks
+    weighted = AdaptiveRobustRegressor(kernel="rbf").fit(X, y, repeats)
+    repeated = clone(weighted).fit(X[rows], y[rows])
+    assert repeated.l2_regularization_ == pytest.approx(weighted.l2_regularization_, rel=1e-6)
+    assert repeated.c_ == pytest.approx(weighted.c_, rel=1e-6)
+    assert of_size(repeated.predict(X), weighted.predict(X)) <= 1e-6
+
+
 def plane_and_wave(seed, n=100, spoiled=0):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, 5))

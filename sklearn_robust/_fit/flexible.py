@@ -127,15 +127,21 @@ class Spectrum:
 
 def n_draws(rows: Rows) -> int:
     """How many draws of the noise there are: a row twice, or of weight 2, is one, since both draws gave the same."""
+    return len(draws(rows))
+
+
+def draws(rows: Rows) -> np.ndarray:
+    """Row numbers of the draws of the noise, in the order of y."""
     order = np.argsort(rows.y, kind="stable")
     same = np.diff(rows.y[order]) == 0.0
-    tied = np.concatenate(([False], same)) | np.concatenate((same, [False]))
     if not same.any():
-        return len(rows)
-    y, place = rows.y[order[tied]], _places(rows, order[tied])
-    order = np.lexsort((place, y))
+        return order
+    tied = np.concatenate(([False], same)) | np.concatenate((same, [False]))
+    place = np.zeros(len(rows))
+    place[order[tied]] = _places(rows, order[tied])
+    order = np.lexsort((place, rows.y))
     apart = np.diff(place[order]) > 1e-9 * np.abs(place).max(initial=0.0)
-    return len(rows) - len(y) + 1 + int((apart | (np.diff(y[order]) != 0.0)).sum())
+    return order[np.concatenate(([True], apart | (np.diff(rows.y[order]) != 0.0)))]
 
 
 def _places(rows: Rows, index) -> np.ndarray:

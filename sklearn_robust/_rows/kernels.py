@@ -216,14 +216,12 @@ class KernelRows(Rows):
         """Sample weights over squared noise scales (n,)."""
         return self.levers / self.noise if self.noise.size else self.levers
 
-    def on_landmarks(self, size: int, rng) -> Rows:
-        """The same rows with the features of a few landmarks, spread over the targets."""
-        n = len(self)
-        if size < n:
-            spread = ((np.arange(size) + rng.uniform(size=size)) * (n / size)).astype(np.intp).clip(max=n - 1)
-            chosen = np.argsort(self.y, kind="stable")[spread]
-        else:
-            chosen = np.arange(n)
+    def on_landmarks(self, numbers: np.ndarray, size: int, rng) -> Rows:
+        """The same rows with the features of a few landmarks, spread over some of the rows, in the order of targets."""
+        if size < len(numbers):
+            spread = (np.arange(size) + rng.uniform(size=size)) * (len(numbers) / size)
+            numbers = numbers[spread.astype(np.intp).clip(max=len(numbers) - 1)]
+        chosen = np.sort(numbers)
         columns = self.X.columns(chosen)
         phi = np.ascontiguousarray(columns @ whitening(columns[chosen]))
         raw_noise = self.noise * self.frame.noise_unit
