@@ -391,6 +391,21 @@ def test_outliers_do_not_move_a_curve(law, params, seed):
         assert flagged[~bad].mean() <= 0.01
 
 
+@pytest.mark.parametrize("kind", ["scattered", "level"])
+@pytest.mark.parametrize("law", [AdaptiveRobustRegressor(), GeneralRobustRegressor(alpha=-2)], ids=str)
+def test_two_fifths_of_outliers_on_one_side(law, kind):
+    errors = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        X = rng.uniform(-3, 3, size=(400, 1))
+        truth = np.sin(2 * X[:, 0]) if kind == "scattered" else np.sin(X[:, 0])
+        y = truth + 0.1 * rng.normal(size=400)
+        bad = rng.permutation(400)[:160]
+        y[bad] += rng.uniform(3, 20, size=160) if kind == "scattered" else 10.0 + 0.1 * rng.normal(size=160)
+        errors.append(rmse(fresh(law, kernel="rbf").fit(X, y), X, truth))
+    assert np.median(errors) < 0.06  # a few of such sets mislead any start
+
+
 def friedman(spoiled, n=150, seed=0):
     X, y = make_friedman1(n, noise=1.0, random_state=seed)
     new, truth = make_friedman1(500, noise=0.0, random_state=seed + 100)
