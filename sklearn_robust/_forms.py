@@ -55,8 +55,18 @@ def form_of(model, X, kept, seed: int):
     small = not sparse.issparse(X) or n_rows**2 <= max(_SPARSE_ENTRIES, X.nnz)
     # subsets of rows need columns; without a penalty the rows determine only some directions
     if penalised and model.init != "s" and small:
-        return Exact(kernel_of(model, X, kept))
+        uneven = not sparse.issparse(X) and _is_uneven(X if kept is None else X[kept], model)
+        return Directions(scaled=False, flexible=True) if uneven else Exact(kernel_of(model, X, kept))
     return Columns() if sparse.issparse(X) else Directions(scaled=not penalised)
+
+
+def _is_uneven(X, model) -> bool:
+    """Whether the strength of ridge drowns beside the largest columns in a linear kernel, but not beside most."""
+    squares = X - X.mean(axis=0) if model.fit_intercept else X.copy()
+    np.square(squares, out=squares)
+    rows, columns = squares.sum(axis=1), squares.mean(axis=0)
+    strength = float(model.l2_regularization) / (kernels.LEAST_STRENGTH * len(X))
+    return bool(X.shape[1] * np.median(columns) < strength < rows.max() < _LARGEST)
 
 
 def check_kernel(model) -> None:
@@ -126,11 +136,11 @@ class Directions:
     """The same with more columns than rows: (X - center) factor = Z Q', with no more columns of Z than rows.
 
     Neither the penalty of ridge nor the smallest norm minds the rotation; ``scaled`` tells whether columns are first
-    brought to one scale, as where that norm decides.
+    brought to one scale, as where that norm decides; ``flexible`` whether a penalty has a say in the start.
     """
 
     scaled: bool
-    flexible = False
+    flexible: bool = False
 
     def rows(self, X, kept, y, weights, noise, fit_intercept: bool) -> Rows:
         """Rows in working units."""
@@ -307,17 +317,20 @@ def _check_memory(n: int) -> None:
         )
 
 
-def settled_strength(rows: Rows, strength: float | None) -> float | None:
+def settled_strength(rows: Rows, strength: float | None, form) -> float | None:
     """The strength (None to choose one), or the least with which an exact kernel can be solved, with a warning."""
     if not isinstance(rows, KernelRows):
         return strength
     least = found_strength(rows.least_strength)
     if strength is None or strength >= least:
         return strength
+    linear = form.kernel.metric == "linear"
+    what = "more columns than rows" if linear else "an exact kernel"
+    remedy = "a larger one, or scale the columns of X" if linear else "'auto', a larger one, or n_components"
     warnings.warn(
-        f"l2_regularization={strength:g} with an exact kernel is as good as no penalty: the fit may pass through every "
+        f"l2_regularization={strength:g} with {what} is as good as no penalty: the fit may pass through every "
         f"row, and nothing is left to tell noise from signal. It was raised to {least:.2g}, which can be solved; "
-        "take 'auto', a larger one, or n_components.",
+        f"take {remedy}.",
         UserWarning,
         stacklevel=4,
     )

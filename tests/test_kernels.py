@@ -131,6 +131,34 @@ def test_least_squares_with_more_columns_than_rows_is_ridge(fit_intercept, weigh
     assert not hasattr(model, "dual_coef_") or model.coef_.shape == (250,)
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("strength", [1.0, 100.0])
+def test_more_columns_than_rows_in_very_different_units_are_ridge(strength, fit_intercept):
+    X, y = make_wide(n=50)
+    X *= np.repeat([1e6, 1e3, 1.0], [1, 1, 248])
+    model = GeneralRobustRegressor(alpha=2.0, l2_regularization=strength, fit_intercept=fit_intercept).fit(X, y)
+    expected = Ridge(strength, fit_intercept=fit_intercept, solver="svd").fit(X, y)
+    assert of_size(model.coef_, expected.coef_) <= 1e-8
+    assert model.l2_regularization_ == strength
+
+
+def test_outliers_where_columns_have_very_different_units():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 300))
+    y = X[:, 2:6].sum(axis=1) + X[:, 0] + 0.1 * rng.normal(size=60)
+    clean, X[:, 0] = y.copy(), 1e6 * X[:, 0]
+    y[:9] += 20.0
+    model = AdaptiveRobustRegressor(l2_regularization=10.0).fit(X, y)
+    assert model.contamination_ == pytest.approx(0.15, abs=0.05)
+    assert rmse(model, X[9:], clean[9:]) < 0.2
+
+
+def test_a_penalty_that_is_too_small_for_many_columns():
+    X, y = make_wide()
+    with pytest.warns(UserWarning, match=r"1e-12 with more columns than rows is as good .*scale the columns of X\.$"):
+        GeneralRobustRegressor(l2_regularization=1e-12, c=1.0).fit(X, y)
+
+
 @pytest.mark.parametrize("noised", [False, True])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_least_squares_is_weighted_kernel_ridge_by_dense_systems(fit_intercept, noised):

@@ -28,7 +28,8 @@ _RANK_TOL = 1e-12
 # A feature matrix is kept up to so many bytes, or this share of the memory; a larger one is made in every pass.
 _KEPT_BYTES, _KEPT_SHARE = 2**29, 0.125
 _CHUNK_ROWS = 1024
-_LEAST_STRENGTH = 1e-10
+# Of ridge, in units of the largest value of a kernel times the rows: with less, systems keep fewer than six digits.
+LEAST_STRENGTH = 1e-10
 _SORTED_ROWS = 20_000
 # From such gamma ||x||² on, x'x + z'z - 2 x'z has too few digits for the distance of rows near each other.
 _FAR_APART = 1e4
@@ -193,7 +194,7 @@ class KernelRows(Rows):
     @property
     def least_strength(self) -> float:
         """The least strength, in raw units, with which dual systems keep some six digits."""
-        size = max(_LEAST_STRENGTH * float(np.abs(self.X.diagonal()).max()), 4.0 * np.finfo(float).eps * self.largest)
+        size = max(LEAST_STRENGTH * float(np.abs(self.X.diagonal()).max()), 4.0 * np.finfo(float).eps * self.largest)
         return float(len(self) * (size or 1.0) * self.precisions.max() / self.frame.noise_unit**2)
 
     def residuals(self, theta) -> np.ndarray:
