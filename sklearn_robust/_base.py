@@ -280,8 +280,8 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
     def _strength(self, rows: Rows, raised: float, form) -> float | None:
         """The strength of the penalty of raised weights; None to choose one."""
         if _checks.is_auto(self.l2_regularization):
-            return settled_strength(rows, None if form.flexible else 0.0)
-        return settled_strength(rows, raised * float(self.l2_regularization))
+            return settled_strength(rows, None if form.flexible else 0.0, form)
+        return settled_strength(rows, raised * float(self.l2_regularization), form)
 
     def _run(self, rows: Rows, strength: float | None, form, seed: int) -> FitResult:
         frame = rows.frame

@@ -14,6 +14,7 @@ from sklearn_robust import _checks
 from sklearn_robust._kernel_checks import check_params, check_rows, check_symmetric
 from sklearn_robust._rows import kernels
 from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.design import full_columns
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.kernels import Kernel, KernelRows, Landmarks, double_centred, draw_landmarks
 from sklearn_robust._rows.on_device import DeviceArray
@@ -25,6 +26,8 @@ SHARED = OF_FORMS[2:]
 # Up to so many columns their gram costs next to nothing, however few the rows.
 _MANY_COLUMNS = 200
 _PREDICTED_ENTRIES = 2**22
+# A sparse X with more columns than rows becomes a kernel of so many entries, or as many as it has itself.
+_SPARSE_ENTRIES = 2**22
 # Matrices of the size of the kernel's that a fit holds at once.
 _MATRICES = 3
 # Of a kernel's values: their squares times weights, and over squares of noise scales, are numbers.
@@ -46,13 +49,24 @@ def form_of(model, X, kept, seed: int):
         return Nystroem(kernel_of(model, X, kept), model.n_components, seed)
     if not model._is_linear:
         return Exact(kernel_of(model, X, kept))
-    if sparse.issparse(X) or X.shape[1] <= max(n_rows, _MANY_COLUMNS):
+    if X.shape[1] <= max(n_rows, _MANY_COLUMNS):
         return Columns()
     penalised = not _checks.is_auto(model.l2_regularization) and model.l2_regularization > 0.0
+    small = not sparse.issparse(X) or n_rows**2 <= max(_SPARSE_ENTRIES, X.nnz)
     # subsets of rows need columns; without a penalty the rows determine only some directions
-    if penalised and model.init != "s":
-        return Exact(kernel_of(model, X, kept))
-    return Directions(scaled=not penalised)
+    if penalised and model.init != "s" and small:
+        uneven = not sparse.issparse(X) and _is_uneven(X if kept is None else X[kept], model)
+        return Directions(scaled=False, flexible=True) if uneven else Exact(kernel_of(model, X, kept))
+    return Columns() if sparse.issparse(X) else Directions(scaled=not penalised)
+
+
+def _is_uneven(X, model) -> bool:
+    """Whether the strength of ridge drowns beside the largest columns in a linear kernel, but not beside most."""
+    squares = X - X.mean(axis=0) if model.fit_intercept else X.copy()
+    np.square(squares, out=squares)
+    rows, columns = squares.sum(axis=1), squares.mean(axis=0)
+    strength = float(model.l2_regularization) / (kernels.LEAST_STRENGTH * len(X))
+    return bool(X.shape[1] * np.median(columns) < strength < rows.max() < _LARGEST)
 
 
 def check_kernel(model) -> None:
@@ -87,7 +101,11 @@ def _named(model, X, kept) -> Kernel:
         return Kernel(model.kernel, dict(model.kernel_params or {}))
     params = {} if model._is_linear else {name: getattr(model, name) for name in ("gamma", "degree", "coef0")}
     shifts = model.kernel == "rbf" or (model._is_linear and model.fit_intercept)
-    return Kernel(model.kernel, params, (X if kept is None else X[kept]).mean(axis=0) if shifts else None)
+    X = X if kept is None else X[kept]
+    center = np.asarray(X.mean(axis=0)).ravel() if shifts else None
+    if shifts and sparse.issparse(X):
+        center = np.where(full_columns(X), center, 0.0)
+    return Kernel(model.kernel, params, center)
 
 
 @dataclass(frozen=True)
@@ -118,19 +136,22 @@ class Directions:
     """The same with more columns than rows: (X - center) factor = Z Q', with no more columns of Z than rows.
 
     Neither the penalty of ridge nor the smallest norm minds the rotation; ``scaled`` tells whether columns are first
-    brought to one scale, as where that norm decides.
+    brought to one scale, as where that norm decides; ``flexible`` whether a penalty has a say in the start.
     """
 
     scaled: bool
-    flexible = False
+    flexible: bool = False
 
     def rows(self, X, kept, y, weights, noise, fit_intercept: bool) -> Rows:
         """Rows in working units."""
         X = X if kept is None else X[kept]
         frame = Frame.of(X, y, weights, fit_intercept, noise)
-        self.center = frame.center
+        self.center, X = frame.center, X - frame.center
+        if fit_intercept:  # to the last digit, or what is left of it would be a direction of its own
+            rest = np.average(X, axis=0, weights=weights if weights.size else None)
+            self.center, X = self.center + rest, X - rest
         self.factor = np.where(np.isfinite(frame.scale), 1.0 / frame.scale if self.scaled else 1.0, 0.0)
-        turn, root, order = qr(((X - self.center) * self.factor).T, mode="economic", pivoting=True, check_finite=False)
+        turn, root, order = qr((X * self.factor).T, mode="economic", pivoting=True, check_finite=False)
         sizes = np.abs(root.diagonal())
         rank = max(int((sizes > X.shape[1] * _EPS * sizes[0]).sum()), 1)
         self.turn = turn[:, :rank]
@@ -296,17 +317,20 @@ def _check_memory(n: int) -> None:
         )
 
 
-def settled_strength(rows: Rows, strength: float | None) -> float | None:
+def settled_strength(rows: Rows, strength: float | None, form) -> float | None:
     """The strength (None to choose one), or the least with which an exact kernel can be solved, with a warning."""
     if not isinstance(rows, KernelRows):
         return strength
     least = found_strength(rows.least_strength)
     if strength is None or strength >= least:
         return strength
+    linear = form.kernel.metric == "linear"
+    what = "more columns than rows" if linear else "an exact kernel"
+    remedy = "a larger one, or scale the columns of X" if linear else "'auto', a larger one, or n_components"
     warnings.warn(
-        f"l2_regularization={strength:g} with an exact kernel is as good as no penalty: the fit may pass through every "
+        f"l2_regularization={strength:g} with {what} is as good as no penalty: the fit may pass through every "
         f"row, and nothing is left to tell noise from signal. It was raised to {least:.2g}, which can be solved; "
-        "take 'auto', a larger one, or n_components.",
+        f"take {remedy}.",
         UserWarning,
         stacklevel=4,
     )

@@ -131,6 +131,34 @@ def test_least_squares_with_more_columns_than_rows_is_ridge(fit_intercept, weigh
     assert not hasattr(model, "dual_coef_") or model.coef_.shape == (250,)
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("strength", [1.0, 100.0])
+def test_more_columns_than_rows_in_very_different_units_are_ridge(strength, fit_intercept):
+    X, y = make_wide(n=50)
+    X *= np.repeat([1e6, 1e3, 1.0], [1, 1, 248])
+    model = GeneralRobustRegressor(alpha=2.0, l2_regularization=strength, fit_intercept=fit_intercept).fit(X, y)
+    expected = Ridge(strength, fit_intercept=fit_intercept, solver="svd").fit(X, y)
+    assert of_size(model.coef_, expected.coef_) <= 1e-8
+    assert model.l2_regularization_ == strength
+
+
+def test_outliers_where_columns_have_very_different_units():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 300))
+    y = X[:, 2:6].sum(axis=1) + X[:, 0] + 0.1 * rng.normal(size=60)
+    clean, X[:, 0] = y.copy(), 1e6 * X[:, 0]
+    y[:9] += 20.0
+    model = AdaptiveRobustRegressor(l2_regularization=10.0).fit(X, y)
+    assert model.contamination_ == pytest.approx(0.15, abs=0.05)
+    assert rmse(model, X[9:], clean[9:]) < 0.2
+
+
+def test_a_penalty_that_is_too_small_for_many_columns():
+    X, y = make_wide()
+    with pytest.warns(UserWarning, match=r"1e-12 with more columns than rows is as good .*scale the columns of X\.$"):
+        GeneralRobustRegressor(l2_regularization=1e-12, c=1.0).fit(X, y)
+
+
 @pytest.mark.parametrize("noised", [False, True])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_least_squares_is_weighted_kernel_ridge_by_dense_systems(fit_intercept, noised):
@@ -262,6 +290,22 @@ def test_weights_are_repeated_rows(n_components):
         assert weighted.c_ == pytest.approx(repeated.c_, rel=1e-6)
 
 
+@pytest.mark.parametrize("seed", [4, 5, 9, 10])
+def test_repeated_rows_choose_the_strength_that_weights_do(seed):
+    rng = np.random.default_rng(seed)
+    n, p = int(rng.integers(40, 300)), int(rng.integers(1, 4))
+    X = rng.uniform(-3.0, 3.0, size=(n, p))
+    y = np.sin(2.0 * X).sum(axis=1) + 0.1 * rng.normal(size=n)
+    y[: n // 8] += rng.uniform(3.0, 20.0, size=n // 8) if seed % 2 else 0.0
+    repeats = rng.integers(0, 5, size=n)
+    rows = rng.permutation(np.repeat(np.arange(n), repeats))  # more than there are landmarks
+    weighted = AdaptiveRobustRegressor(kernel="rbf").fit(X, y, repeats)
+    repeated = clone(weighted).fit(X[rows], y[rows])
+    assert repeated.l2_regularization_ == pytest.approx(weighted.l2_regularization_, rel=1e-6)
+    assert repeated.c_ == pytest.approx(weighted.c_, rel=1e-6)
+    assert of_size(repeated.predict(X), weighted.predict(X)) <= 1e-6
+
+
 def plane_and_wave(seed, n=100, spoiled=0):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, 5))
@@ -373,6 +417,21 @@ def test_outliers_do_not_move_a_curve(law, params, seed):
         flagged, bad = model.outlier_proba(X, y) > 0.5, np.abs(y - truth) > 1.0
         assert flagged[bad].all()
         assert flagged[~bad].mean() <= 0.01
+
+
+@pytest.mark.parametrize("kind", ["scattered", "level"])
+@pytest.mark.parametrize("law", [AdaptiveRobustRegressor(), GeneralRobustRegressor(alpha=-2)], ids=str)
+def test_two_fifths_of_outliers_on_one_side(law, kind):
+    errors = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        X = rng.uniform(-3, 3, size=(400, 1))
+        truth = np.sin(2 * X[:, 0]) if kind == "scattered" else np.sin(X[:, 0])
+        y = truth + 0.1 * rng.normal(size=400)
+        bad = rng.permutation(400)[:160]
+        y[bad] += rng.uniform(3, 20, size=160) if kind == "scattered" else 10.0 + 0.1 * rng.normal(size=160)
+        errors.append(rmse(fresh(law, kernel="rbf").fit(X, y), X, truth))
+    assert np.median(errors) < 0.06  # a few of such sets mislead any start
 
 
 def friedman(spoiled, n=150, seed=0):

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from problems import LEARNERS, assert_same_fit, both, each_solver, row_numbers
+from problems import LEARNERS, assert_same_fit, both, each_solver, ignored, row_numbers
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -116,6 +116,38 @@ def test_as_the_array(model, numbers):
     assert found.objective_ == pytest.approx(expected.objective_, rel=1e-10)
     np.testing.assert_allclose(found.predict(sparse.csc_matrix(X)), expected.predict(X), rtol=1e-6, atol=1e-9)
     assert found.score(sparse.csr_array(X), y) == pytest.approx(expected.score(X, y), rel=1e-9)
+
+
+def make_counts(n, p, seed):
+    """Rows of counts, a tenth of them twenty times as far out, and a fifth of y wrong."""
+    rng = np.random.default_rng(seed)
+    X = rng.negative_binomial(0.3, 0.1, size=(n, p)).astype(float)
+    y = X @ rng.normal(size=p) + rng.standard_t(3, size=n)
+    y[: n // 5] += rng.uniform(10.0, 50.0, size=n // 5)
+    X[: n // 10] *= 20.0
+    return X, y
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n", [300, 600, 2000])
+@both
+def test_starts_that_are_as_good_are_the_same(estimator, n, seed):
+    X, y = make_counts(n, 40, seed)
+    for arguments in ((), row_numbers(n)):
+        with ignored(UserWarning):  # rows far out rule a loss that is held
+            found, expected = (estimator().fit(each, y, *arguments) for each in (sparse.csr_array(X), X))
+        assert_same_fit(found, expected, 1e-6, X)
+
+
+@pytest.mark.parametrize("rare", [False, True])
+def test_many_rows_with_a_background(rare):
+    X, y = make_data(n=30_000, p=12)
+    if rare:
+        X[:, 3] = np.arange(len(y)) % 2000 == 7
+    found, expected = (AdaptiveRobustRegressor().fit(each, y) for each in (sparse.csr_array(X), X))
+    assert expected.contamination_ > 0.0
+    assert_same_fit(found, expected, 1e-8, X)
+    assert found.contamination_ == pytest.approx(expected.contamination_, rel=1e-8)
 
 
 @pytest.mark.parametrize("solver", ["auto", "irls", "lbfgs"])
@@ -268,6 +300,25 @@ def test_many_rows_begin_at_a_part(matrix, monkeypatch):
         monkeypatch.setattr(design, "MOST_COLUMNS", 0)
     X, y = make_long(40_000, 20, per_row=5)
     assert_same_fit(AdaptiveRobustRegressor().fit(X, y), AdaptiveRobustRegressor().fit(X.toarray(), y), 1e-6)
+
+
+@pytest.mark.parametrize("numbers", [False, True], ids=["plain", "weights"])
+@pytest.mark.parametrize("model", [*MODELS, AdaptiveRobustRegressor(l2_regularization=0.1)], ids=str)
+def test_more_columns_than_rows_as_the_array(model, numbers):
+    rng = np.random.default_rng(0)
+    X, y = make_data(n=60, p=400, share=0.05)
+    X[:, :3] = rng.normal(size=(60, 3)) + np.array([1e3, 0.0, -30.0])
+    X[:, 7] = 0.0
+    y = X[:, 1] + X[:, 8:16].sum(axis=1) + rng.standard_t(3, size=60)
+    y[:6] += 25.0
+    arguments = row_numbers(60) if numbers else ()
+    penalised = clone(model).set_params(init="auto", max_iter=1000)
+    if model.l2_regularization == "auto":
+        penalised.set_params(l2_regularization=2.0)
+    found, expected = (clone(penalised).fit(each, y, *arguments) for each in (sparse.csr_array(X), X))
+    assert_same_fit(found, expected, 1e-6, X)
+    np.testing.assert_allclose(found.predict(sparse.csc_matrix(X)), expected.predict(X), rtol=1e-6, atol=1e-6)
+    assert np.asarray(found.weights_) == pytest.approx(expected.weights_, abs=1e-6)
 
 
 def test_wide_ridge():

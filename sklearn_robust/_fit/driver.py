@@ -16,7 +16,7 @@ from sklearn_robust._fit.background import has_few_rows, is_called_for, is_too_w
 from sklearn_robust._fit.descent import ROUGH_TOL, descend, iterate, silent
 from sklearn_robust._fit.dual import DualLBFGS, DualNewton, dual_objective, smoothed
 from sklearn_robust._fit.fixed import Fixed
-from sklearn_robust._fit.flexible import flexible_start, is_soft, lowered, n_draws, stiff_strength
+from sklearn_robust._fit.flexible import draws, flexible_start, is_soft, lowered, n_draws, stiff_strength
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.lbfgs import LBFGS
 from sklearn_robust._fit.leaving import has_left, is_ruled, is_surprised
@@ -331,7 +331,7 @@ def _begin_exact(rows, policy, settings: Settings, starts: bool, cold: bool, _):
     """The same with an exact kernel; the part is a rough fit with a few landmarks, whose weights and law are kept."""
     part, strength, law, theta = None, settings.strength, None, None
     if starts or strength is None:
-        few = rows.on_landmarks(_LANDMARKS, np.random.default_rng(settings.seed))
+        few = rows.on_landmarks(draws(rows), _LANDMARKS, np.random.default_rng(settings.seed))
         # a scale that is measured is held to the end: it has the digits of these weights
         tol = settings.tol if policy.measures_start else ROUGH_TOL
         coarse = settings._replace(solver="auto", max_iter=50, tol=tol)

@@ -32,7 +32,7 @@ from sklearn_robust._rows.sums import SCALE
 # Rows for each degree of freedom at the rigid start, and where a background is looked for.
 _RIGIDITY, _STIFFNESS = 8.0, 4.0
 # The penalty falls by a factor a stage, and the degrees of freedom grow by no more than another.
-_FALL, _FREED, _SAME = 10.0, 2.0, 0.1
+_FALL, _FREED, _SAME, _SAME_STRENGTH = 10.0, 2.0, 0.1, 1e-9
 _MAX_STAGES, _STEPS = 20, 4
 _MAX_REPEATS, _STILL_FALLING = 10, 0.98
 _MIN_ROWS, _ROWS_A_COLUMN = 2000, 8
@@ -40,9 +40,10 @@ _MIN_ROWS, _ROWS_A_COLUMN = 2000, 8
 _FLAT = 1e-6
 _LEAST_STRENGTH = 1e-10
 _STRENGTHS = np.logspace(-8.0, 4.0, 193)  # in units of the largest eigenvalue
-# Losses of (alpha, c over the robust scale) on the way to a rigid fit; the last goes on to the wanted penalty.
+# Losses of (alpha, c over the robust scale) on the way to a rigid fit; the last goes on to the wanted penalty. Where two
+# fifths are outliers the scale is far too large: from least absolute deviations a small c leads to the majority.
 _WAYS = {
-    "gnc": [(1.0, 1.0 / NORMAL_QUARTILE), (0.0, 1.0 / NORMAL_QUARTILE), (-2.0, 1.0 / NORMAL_QUARTILE)],
+    "gnc": [(1.0, 1.0 / NORMAL_QUARTILE), (1.0, 0.1), (-2.0, 0.5), (-2.0, 1.0 / NORMAL_QUARTILE)],
     "lad": [(1.0, 1.0), (1.0, 0.1)],
 }
 
@@ -127,15 +128,21 @@ class Spectrum:
 
 def n_draws(rows: Rows) -> int:
     """How many draws of the noise there are: a row twice, or of weight 2, is one, since both draws gave the same."""
+    return len(draws(rows))
+
+
+def draws(rows: Rows) -> np.ndarray:
+    """Row numbers of the draws of the noise, in the order of y."""
     order = np.argsort(rows.y, kind="stable")
     same = np.diff(rows.y[order]) == 0.0
-    tied = np.concatenate(([False], same)) | np.concatenate((same, [False]))
     if not same.any():
-        return len(rows)
-    y, place = rows.y[order[tied]], _places(rows, order[tied])
-    order = np.lexsort((place, y))
+        return order
+    tied = np.concatenate(([False], same)) | np.concatenate((same, [False]))
+    place = np.zeros(len(rows))
+    place[order[tied]] = _places(rows, order[tied])
+    order = np.lexsort((place, rows.y))
     apart = np.diff(place[order]) > 1e-9 * np.abs(place).max(initial=0.0)
-    return len(rows) - len(y) + 1 + int((apart | (np.diff(y[order]) != 0.0)).sum())
+    return order[np.concatenate(([True], apart | (np.diff(rows.y[order]) != 0.0)))]
 
 
 def _places(rows: Rows, index) -> np.ndarray:
@@ -200,7 +207,7 @@ def lowered(objective: Objective, strength: float, given: float | None, point: P
             break
         spectrum = Spectrum.of(objective, here)
         goal = spectrum.likeliest(_FALL * strength * unit) / unit if given is None else given
-        following = max(goal, spectrum.fallen(strength * unit) / unit)
+        following = _no_lower(spectrum.fallen(strength * unit) / unit, goal)
         if abs(np.log(following / strength)) < _SAME if given is None else following == strength:
             break
         there = objective_at(following)
@@ -209,6 +216,11 @@ def lowered(objective: Objective, strength: float, given: float | None, point: P
             break
         objective, strength, point = there, following, arrived
     return objective, strength, point
+
+
+def _no_lower(strength: float, goal: float) -> float:
+    """A strength on the way down to a goal: both stand on grids, and may differ by their rounding alone."""
+    return strength if strength > (1.0 + _SAME_STRENGTH) * goal else goal
 
 
 def _fallen(objective_at, plain: Spectrum, given: float | None, way) -> tuple[float, Start]:
@@ -230,7 +242,7 @@ def _fallen(objective_at, plain: Spectrum, given: float | None, way) -> tuple[fl
             goal = Spectrum.of(objective, objective.at(start.theta, law, cpu.GRAM)).likeliest(reach * now)
         if (goal <= now) != falls:  # the likeliest strength answers to weights that answer to it
             reach, falls = np.sqrt(reach), not falls
-        following = max(goal, plain.fallen(now, reach)) if goal <= now else min(goal, reach * now)
+        following = _no_lower(plain.fallen(now, reach), goal) if goal <= now else min(goal, reach * now)
         if abs(np.log(following / now)) < _SAME if given is None else following == now:
             break
         now = following

@@ -14,6 +14,7 @@ import numpy as np
 from sklearn_robust._fit.drawn import MOST_HALF_WORK, Drawn, Some, Tried, distances_of, medians
 from sklearn_robust._fit.objective import Objective
 from sklearn_robust._loss.bisquare import WIDE_TUNING
+from sklearn_robust._rows.frame import rounded
 from sklearn_robust._rows.scales import m_scale
 from sklearn_robust._rows.subsets import Eliminated, refine_s, screen
 from sklearn_robust._rows.threads import run_all
@@ -27,6 +28,7 @@ _NEARLY = 1.06
 _MOST_STEP_WORK, _CHEAP_WORK, _JUDGED_WORK = 2e8, 1e5, 5e6
 _ENDLESS = 5  # steps that are too few to come to a minimum's last digits
 _ROUGH, _FINE = 1e-3, 1e-8
+_BITS = 20  # that all sums agree on, of what is solved for
 
 
 def s_estimate(objective: Objective, plain, seed: int) -> tuple[np.ndarray, float, Some | None]:
@@ -38,7 +40,7 @@ def s_estimate(objective: Objective, plain, seed: int) -> tuple[np.ndarray, floa
     Returns coefficients (q,) and the scale; rough where the law is learned, with the rows to sharpen them on: a law
     that is held is worth its last digits.
     """
-    rows, n_coefs = objective.rows, objective.n_coefs
+    rows, n_coefs = objective.rows, _n_coefs(objective)
     judges, few, tried = Drawn.of(rows, seed)
     targets = [rows.targets(some.numbers) for some in (judges, few, tried.some)]
     judged = len(few) < len(judges)
@@ -46,7 +48,7 @@ def s_estimate(objective: Objective, plain, seed: int) -> tuple[np.ndarray, floa
     if judged:
         scales = _scales(judges, candidates, targets[0], n_coefs)
         candidates = _first(judges, candidates, scales, targets[0], n_coefs, N_REFINED)
-    candidates = np.vstack((candidates, plain))
+    candidates = np.vstack((candidates, rounded(plain, np.abs(plain).max(), _BITS)))
     max_steps = _max_steps(few, 100)
     ends, scales = refine_s(few.columns, targets[1], few.near, n_coefs * few.share, candidates, max_steps, _ROUGH)
     theta = _best(judges, ends[np.isfinite(scales)], targets[0], n_coefs)
@@ -65,9 +67,13 @@ def sharpened(objective: Objective, theta, few: Some) -> tuple[np.ndarray, float
     return _minimum(objective, few, theta, 2000, _FINE)  # some minima are slow to come to
 
 
+def _n_coefs(objective: Objective) -> float:
+    return float(rounded(objective.n_coefs, objective.n_coefs, _BITS))
+
+
 def _minimum(objective: Objective, few: Some, theta, most_steps: int, tol: float) -> tuple[np.ndarray, float]:
     """The minimum of the M-scale of some rows near theta (q,), and the scale of all rows there."""
-    rows, n_coefs = objective.rows, objective.n_coefs
+    rows, n_coefs = objective.rows, _n_coefs(objective)
     y = rows.targets(few.numbers)
     max_steps = _max_steps(few, most_steps)
     (theta,), (scale,) = refine_s(few.columns, y, few.weights, n_coefs, theta[None], max_steps, tol)

@@ -17,12 +17,22 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_robust._loss.jit import jit
-from sklearn_robust._rows.frame import Frame
+from sklearn_robust._rows.frame import MOST_COLUMNS, Frame
 
-# Coefficients whose gram is a matrix, at most.
-MOST_COLUMNS = 1000
 # A mean of so many spreads costs more digits in the gram than others can spare.
 _FAR = 100.0
+
+
+def full_columns(X) -> np.ndarray:
+    """Which columns (p,) of compressed sparse rows have an entry in every row."""
+    return np.bincount(X.indices, minlength=X.shape[1]) == X.shape[0]
+
+
+def less(X, center):
+    """X less center (p,), which for a sparse X is zero but for full columns."""
+    if not sparse.issparse(X):
+        return X - center
+    return sparse.csr_array((X.data - center[X.indices], X.indices, X.indptr), X.shape)
 
 
 @dataclass(frozen=True)
@@ -40,12 +50,10 @@ class SparseDesign:
     def of(cls, X, frame: Frame) -> "SparseDesign":
         """Centres full columns far from zero: there are no others whose spread is small beside their mean."""
         far = (np.abs(frame.center) > _FAR * frame.scale) & np.isfinite(frame.scale)
-        if far.any():
-            far[far] = np.bincount(X.indices, minlength=X.shape[1])[far] == X.shape[0]
+        far = far & full_columns(X) if far.any() else far
         if not far.any():
             return cls(X, frame, frame.center)
-        near = sparse.csr_array((X.data - np.where(far, frame.center, 0.0)[X.indices], X.indices, X.indptr), X.shape)
-        return cls(near, frame, np.where(far, 0.0, frame.center))
+        return cls(less(X, np.where(far, frame.center, 0.0)), frame, np.where(far, 0.0, frame.center))
 
     @property
     def has_matrix(self) -> bool:

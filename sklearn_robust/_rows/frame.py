@@ -14,6 +14,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.sparsefuncs import inplace_column_scale, mean_variance_axis, min_max_axis
 
+# Coefficients of a sparse design whose gram is a matrix, at most.
+MOST_COLUMNS = 1000
 # Sample weights or noise scales that were not given: ones.
 NONE = np.empty(0)
 _MANY_ROWS, _SOME_ROWS = 20_000, 4_000
@@ -26,6 +28,8 @@ _LARGEST_Y = 1e180
 # No scale is smaller: its inverse is a number still.
 _LEAST_SCALE = float(np.finfo(float).tiny)
 _LEAST_C, _LARGEST_C = 1e-290, 1e290
+# The power of the least number that has all its bits, and whole numbers that are exact.
+_LEAST_POWER, _EXACT = -1022, 2.0**53
 _LARGEST_STRENGTH = 1e290
 
 
@@ -48,13 +52,13 @@ class Frame:
 
         ``bounded`` tells that no entry of X is absurd, however few are large.
         """
-        step = _step(y)
-        if sparse.issparse(X):
-            center, scale = _of_sparse(X, weights, fit_intercept)
-        else:
-            center, scale = _of_dense(X[::step], weights[::step], fit_intercept, bounded)
-            for j in np.flatnonzero(np.isinf(scale)) if step > 1 else ():  # it may have spread in the other rows
-                center[j : j + 1], scale[j : j + 1] = _of_dense(X[:, j : j + 1], weights, fit_intercept, bounded)
+        wide = sparse.issparse(X) and X.shape[1] + fit_intercept > MOST_COLUMNS
+        step = 1 if wide else _step(y)  # without a gram, columns have to be of unit length
+        center, scale = _of_columns(X[::step], weights[::step], fit_intercept, bounded)
+        flat = np.flatnonzero(np.isinf(scale)) if step > 1 else np.empty(0, int)  # they may have spread in other rows
+        for part in [flat] if sparse.issparse(X) else flat[:, None]:
+            center[part], scale[part] = _of_columns(X[:, part], weights, fit_intercept, bounded)
+        center, scale = rounded(center, scale), rounded(scale, scale)
         noise_unit = median(noise[::step], weights[::step]) if noise.size else 1.0
         y_center, y_scale, y_size, typical = _of_target(y, weights, fit_intercept)
         return cls(center, scale, y_center, y_scale, y_size, fit_intercept, noise_unit, typical)
@@ -135,6 +139,24 @@ def _of_target(y, weights, fit_intercept: bool) -> tuple[float, float, float, fl
     y_size = _typical(np.abs(y), weights) if spread else 0.0
     y_scale = max(spread, largest / _LARGEST_Y, _LEAST_SCALE) if spread else 1.0
     return y_center, y_scale, y_size, spread / y_scale if spread else 1.0
+
+
+def _of_columns(X, weights, fit_intercept: bool, bounded: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Centres and scales of the columns (p,)."""
+    if sparse.issparse(X):
+        return _of_sparse(X, weights, fit_intercept)
+    return _of_dense(X, weights, fit_intercept, bounded)
+
+
+def rounded(values, sizes, bits: int = 30) -> np.ndarray:
+    """Values to so many bits of sizes; as they are where these are no numbers, or the values far larger.
+
+    Sums round otherwise where X is sparse, rows stand in another order or weights are repeated rows. Where many starts
+    are as good, the last bit would decide between them: so all begin with the same numbers, to that bit.
+    """
+    step = np.ldexp(1.0, np.maximum(np.frexp(sizes)[1] - bits, _LEAST_POWER))
+    steps = values / step
+    return np.where(np.isfinite(sizes) & (np.abs(steps) < _EXACT), np.round(steps) * step, values)
 
 
 def _of_sparse(X, weights, fit_intercept: bool) -> tuple[np.ndarray, np.ndarray]:

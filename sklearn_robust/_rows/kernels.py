@@ -19,6 +19,7 @@ from scipy.linalg import eigh
 from scipy.spatial.distance import cdist
 
 from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.design import less
 from sklearn_robust._rows.frame import Frame
 from sklearn_robust._rows.threads import run_all, serial_blas
 
@@ -27,7 +28,8 @@ _RANK_TOL = 1e-12
 # A feature matrix is kept up to so many bytes, or this share of the memory; a larger one is made in every pass.
 _KEPT_BYTES, _KEPT_SHARE = 2**29, 0.125
 _CHUNK_ROWS = 1024
-_LEAST_STRENGTH = 1e-10
+# Of ridge, in units of the largest value of a kernel times the rows: with less, systems keep fewer than six digits.
+LEAST_STRENGTH = 1e-10
 _SORTED_ROWS = 20_000
 # From such gamma ||x||² on, x'x + z'z - 2 x'z has too few digits for the distance of rows near each other.
 _FAR_APART = 1e4
@@ -37,7 +39,8 @@ _FAR_APART = 1e4
 class Kernel:
     """k by its name among scikit-learn's ``pairwise_kernels``, or a callable of two rows, with its parameters.
 
-    ``center`` (p,) is taken off the rows where only their differences count: so these keep their digits.
+    ``center`` (p,) is taken off the rows where only their differences count: so these keep their digits. Of a sparse X
+    it is zero but for full columns.
     For ``"precomputed"`` rows are values of k already, and Z are numbers of columns.
     """
 
@@ -57,7 +60,7 @@ class Kernel:
         from sklearn.metrics.pairwise import pairwise_kernels
 
         if self.center is not None:
-            X, Z = X - self.center, Z if Z is None else Z - self.center
+            X, Z = less(X, self.center), Z if Z is None else less(Z, self.center)
         if self.metric == "rbf":
             gamma = 1.0 / X.shape[1] if self.params["gamma"] is None else self.params["gamma"]
             if gamma * max(np.square(each).sum(axis=1).max() for each in (X, X if Z is None else Z)) > _FAR_APART:
@@ -191,7 +194,7 @@ class KernelRows(Rows):
     @property
     def least_strength(self) -> float:
         """The least strength, in raw units, with which dual systems keep some six digits."""
-        size = max(_LEAST_STRENGTH * float(np.abs(self.X.diagonal()).max()), 4.0 * np.finfo(float).eps * self.largest)
+        size = max(LEAST_STRENGTH * float(np.abs(self.X.diagonal()).max()), 4.0 * np.finfo(float).eps * self.largest)
         return float(len(self) * (size or 1.0) * self.precisions.max() / self.frame.noise_unit**2)
 
     def residuals(self, theta) -> np.ndarray:
@@ -214,14 +217,12 @@ class KernelRows(Rows):
         """Sample weights over squared noise scales (n,)."""
         return self.levers / self.noise if self.noise.size else self.levers
 
-    def on_landmarks(self, size: int, rng) -> Rows:
-        """The same rows with the features of a few landmarks, spread over the targets."""
-        n = len(self)
-        if size < n:
-            spread = ((np.arange(size) + rng.uniform(size=size)) * (n / size)).astype(np.intp).clip(max=n - 1)
-            chosen = np.argsort(self.y, kind="stable")[spread]
-        else:
-            chosen = np.arange(n)
+    def on_landmarks(self, numbers: np.ndarray, size: int, rng) -> Rows:
+        """The same rows with the features of a few landmarks, spread over some of the rows, in the order of targets."""
+        if size < len(numbers):
+            spread = (np.arange(size) + rng.uniform(size=size)) * (len(numbers) / size)
+            numbers = numbers[spread.astype(np.intp).clip(max=len(numbers) - 1)]
+        chosen = np.sort(numbers)
         columns = self.X.columns(chosen)
         phi = np.ascontiguousarray(columns @ whitening(columns[chosen]))
         raw_noise = self.noise * self.frame.noise_unit
