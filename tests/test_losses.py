@@ -120,6 +120,26 @@ def test_far_and_infinite_residuals():
     assert losses.psi(1e200, 1.5) == pytest.approx(1e200 * (math.sqrt(2) * 1e200) ** -0.5, rel=1e-13)
 
 
+FAR = [
+    (1e20, 1e-300), (1e155, 1e-160), (1e300, 1e-100), (1e300, 1e-300), (1e-100, 1e-300), (30.0, 1e-160), (3.0, 1e-200),
+    (1e-160, 1e-310), (1e-160, 0.3), (3.0, 1e155), (1e300, 1e300), (1e-300, 1e300), (1e200, 1e100),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", POINTWISE)
+@pytest.mark.parametrize("alpha", [-2.0, -1e-9, 0.0, 1e-9, 0.5, 1.0, 2 - 1e-9, 2.0, 2 + 1e-9, 3.0, 8.0])
+def test_where_the_ratio_of_residual_and_scale_is_no_number(name, alpha, monkeypatch):
+    monkeypatch.setattr(naive, "DIGITS", 2600)
+    for x, c in FAR:
+        got = getattr(losses, name)(x, alpha, c)
+        want = float(getattr(naive, name)(x, alpha, c))
+        assert got == pytest.approx(want, rel=1e-12, abs=1e-322), (x, c)
+
+
+def test_the_slope_in_alpha_has_no_bound_at_two_however_small_the_residual():
+    assert losses.rho_alpha(1e-200, 2.0, 1e155) == INF
+
+
 @pytest.mark.parametrize("name", POINTWISE)
 def test_nan_and_zero(name):
     for alpha in PLAIN:
