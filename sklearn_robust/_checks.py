@@ -17,11 +17,15 @@ _LARGEST_TOTAL = 1e100
 _LONGEST_SHOWN = 100
 
 
+def shown(value) -> str:
+    """What a message shows of a value: one line of a few words."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
+
+
 def refuse(name: str, value, expectation: str, remedy: str = "") -> None:
-    """Raise the one ValueError line, with the beginning of the value where that is long."""
-    shown = " ".join(repr(value).split())
-    shown = shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + "..."
-    raise ValueError(f"{name} must be {expectation}. Got {name}={shown}" + (f"; {remedy}." if remedy else "."))
+    """Raise the one ValueError line."""
+    raise ValueError(f"{name} must be {expectation}. Got {name}={shown(value)}" + (f"; {remedy}." if remedy else "."))
 
 
 def is_auto(value) -> bool:
@@ -85,9 +89,14 @@ def check_flag(name: str, value) -> None:
         refuse(name, value, "True or False")
 
 
+def is_count(value, least: int) -> bool:
+    """Whether a parameter is an integer from ``least`` on."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+
+
 def check_count(name: str, value, least: int, remedy: str = "") -> None:
     """An integer from ``least`` on."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+    if not is_count(value, least):
         refuse(name, value, f"an integer >= {least}", remedy)
 
 

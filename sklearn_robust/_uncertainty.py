@@ -350,7 +350,7 @@ class UncertaintyMixin:
         return pd.DataFrame(columns, index=self._coef_names(["intercept"] * bool(self.fit_intercept)))
 
     def _coef_names(self, others: list[str]) -> list[str]:
-        """Other names, and those of the coefficients: their columns, after ``coef_`` where these collide with others."""
+        """Other names, then those of the coefficients: those of columns, after ``coef_`` if they collide."""
         names = list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)]))
         return others + ([f"coef_{name}" for name in names] if {*names} & {*others} else names)
 
