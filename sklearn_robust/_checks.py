@@ -80,7 +80,9 @@ def naming(name: str):
             raise
         text = re.sub(r":? array=\[.*\]\.", ".", re.sub(r"(Complex data not supported).*", r"\1", text))
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(text if name in text else f"{name} must be an array of real numbers: {text}") from error
+        raise kind(
+            text if re.search(rf"\b{name}\b", text) else f"{name} must be an array of real numbers: {text}"
+        ) from error
 
 
 def check_flag(name: str, value) -> None:
@@ -91,7 +93,7 @@ def check_flag(name: str, value) -> None:
 
 def is_count(value, least: int) -> bool:
     """Whether a parameter is an integer from ``least`` on."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def check_count(name: str, value, least: int, remedy: str = "") -> None:
@@ -174,16 +176,17 @@ def check_row_numbers(name: str, values, n_rows: int, *, positive: bool) -> np.n
     """One finite number a row (n,), positive or at least non-negative; a scalar stands for all rows; empty for None."""
     if values is None:
         return np.empty(0)
-    if isinstance(values, numbers.Real):
-        values = np.full(n_rows, float(values))
     try:
+        if isinstance(values, numbers.Real):
+            values = np.full(n_rows, float(values))
         array = np.asarray(values)
         if array.dtype.kind == "c":
             raise TypeError
         array = np.ascontiguousarray(array, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(
-            f"{name} must be an array of {n_rows} numbers, one a row of X. Got {type(values).__name__}."
+            f"{name} must be an array of {n_rows} numbers, one a row of X. Got {type(values).__name__} that is none; "
+            f"pass an array of shape ({n_rows},)."
         ) from None
     check_length(name, array, n_rows)
     check_finite(name, array)

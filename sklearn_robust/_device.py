@@ -99,7 +99,7 @@ def column(name: str, values, device: str):
 
 def on_one_side(X, y, kept) -> tuple[np.ndarray, np.ndarray]:
     """X and y on the GPU if X is there and stays: it does where no fewer of its rows count than it has columns."""
-    if isinstance(X, DeviceArray) and kept is not None and kept.sum() < X.shape[1]:
+    if isinstance(X, DeviceArray) and (len(X) if kept is None else kept.sum()) < X.shape[1]:
         X = X[:]
     return X, y if isinstance(X, DeviceArray) else np.asarray(y)
 

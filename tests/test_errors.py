@@ -143,6 +143,10 @@ DATA = {
     "weights-too-long": ((X, Y, np.ones(13)), ["sample_weight must have one entry", "(13,)", "(12,)"]),
     "weights-column": ((X, Y, ONES[:, None]), ["sample_weight", "(12, 1)", "(12,)"]),
     "weights-words": ((X, Y, ["a"] * 12), ["sample_weight must be", "list"]),
+    "weights-beyond-all-floats": ((X, Y, [10**400] * 12), ["sample_weight must be an array of 12 numbers", "list"]),
+    "weights-scalar-beyond-all-floats": ((X, Y, 10**400), ["sample_weight must be an array of 12 numbers", "int"]),
+    "noise-beyond-all-floats": ((X, Y, None, [10**400] * 12), ["noise_scale must be an array of 12 numbers", "list"]),
+    "y-ragged": ((X, [[1.0, 2.0], [3.0]] * 6), ["y must be an array of real numbers: "]),
     "weights-zero-scalar": ((X, Y, 0.0), ["sample_weight must be positive"]),
     "noise-nan": ((X, Y, None, changed(ONES, NAN, 2)), ["noise_scale must be finite", "NaN", "row 2"]),
     "noise-inf": ((X, Y, None, changed(ONES, INF, 2)), ["noise_scale must be finite", "inf", "row 2"]),
@@ -173,6 +177,14 @@ def test_what_is_no_array_is_named(estimator, wrong):
         with pytest.raises((ValueError, TypeError), match=f"^{name} must be an array of real numbers: ") as error:
             estimator().fit(*arguments)
         assert "\n" not in str(error.value)
+
+
+@both
+@pytest.mark.parametrize("container", [sparse.csr_array, sparse.coo_matrix])
+def test_a_target_that_is_no_array_is_named(estimator, container):
+    with pytest.raises(TypeError, match=r"^y must be an array of real numbers: ") as error:
+        estimator().fit(X, container(Y[:, None]))
+    assert "\n" not in str(error.value)
 
 
 @both
