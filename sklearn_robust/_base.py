@@ -160,12 +160,12 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
                 raise
             if any(result.stop_reason is StopReason.OVERFLOW for result in results):
                 _checks.check_finite("X", X)
-        for name in ("coef_", "dual_coef_", "intercept_", "scale_"):
-            if not np.isfinite(getattr(self, name, 0.0)).all():
-                raise ValueError(
-                    f"X and y must be of such sizes that coefficients are finite numbers. Got {name} that is not; "
-                    "scale the columns of X, or y."
-                )
+            for name in ("coef_", "dual_coef_", "intercept_", "scale_"):
+                if not np.isfinite(getattr(self, name, 0.0)).all():
+                    raise ValueError(
+                        f"X and y must be of such sizes that coefficients are finite numbers. Got {name} that is not; "
+                        "scale the columns of X, or y."
+                    )
         warn_once(self._alone if y.ndim == 2 else [self], results)
         return self
 

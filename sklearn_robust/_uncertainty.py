@@ -166,7 +166,7 @@ class UncertaintyMixin:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, training or new.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
@@ -200,7 +200,7 @@ class UncertaintyMixin:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, training or new.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.

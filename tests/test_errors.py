@@ -1,6 +1,7 @@
 """Error messages: one line that says name, value, expectation and remedy."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
@@ -220,6 +221,30 @@ def test_a_refused_fit_leaves_the_last_one(estimator):
     with pytest.raises(ValueError, match="sample_weight"):
         model.fit(2 * X, Y, -ONES)
     np.testing.assert_array_equal(model.coef_, coef)
+
+
+REFUSED = {
+    "negative weights": (X[:, :1], Y, -ONES),
+    "NaN": (changed(X[:, :1], NAN, 3, 0), Y),
+    "no number": (X[:, :1] * 1e-200, Y * 1e200),
+    "other names": (pd.DataFrame(X, columns=["a", "b"]), Y[:-1]),
+}
+
+
+@both
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refused_fit_of_other_columns_leaves_the_last_one(estimator, case):
+    model = estimator()
+    with pytest.raises(ValueError):
+        model.fit(*REFUSED[case])
+    assert vars(model) == vars(estimator())
+    before = vars(model.fit(X, Y)).copy()
+    expected = model.predict(X)
+    with pytest.raises(ValueError):
+        model.fit(*REFUSED[case])
+    assert vars(model).keys() == before.keys()
+    assert all(vars(model)[name] is before[name] for name in before)
+    np.testing.assert_array_equal(model.predict(X), expected)
 
 
 @both
