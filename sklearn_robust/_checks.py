@@ -180,7 +180,7 @@ def check_row_numbers(name: str, values, n_rows: int, *, positive: bool) -> np.n
         if isinstance(values, numbers.Real):
             values = np.full(n_rows, float(values))
         array = np.asarray(values)
-        if array.dtype.kind == "c":
+        if array.dtype.kind in "cmM":
             raise TypeError
         array = np.ascontiguousarray(array, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):

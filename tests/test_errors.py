@@ -144,6 +144,8 @@ DATA = {
     "weights-too-long": ((X, Y, np.ones(13)), ["sample_weight must have one entry", "(13,)", "(12,)"]),
     "weights-column": ((X, Y, ONES[:, None]), ["sample_weight", "(12, 1)", "(12,)"]),
     "weights-words": ((X, Y, ["a"] * 12), ["sample_weight must be", "list"]),
+    "weights-dates": ((X, Y, np.arange(12).astype("M8[D]")), ["sample_weight must be an array of 12 numbers"]),
+    "noise-times": ((X, Y, None, np.arange(1, 13).astype("m8[s]")), ["noise_scale must be an array of 12 numbers"]),
     "weights-beyond-all-floats": ((X, Y, [10**400] * 12), ["sample_weight must be an array of 12 numbers", "list"]),
     "weights-scalar-beyond-all-floats": ((X, Y, 10**400), ["sample_weight must be an array of 12 numbers", "int"]),
     "noise-beyond-all-floats": ((X, Y, None, [10**400] * 12), ["noise_scale must be an array of 12 numbers", "list"]),

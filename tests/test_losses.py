@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import re
 import subprocess
 import sys
 
@@ -209,6 +210,18 @@ def test_bad_arguments(name):
         function(1j, 1.0)
 
 
+@pytest.mark.parametrize("name", POINTWISE)
+def test_shapes_that_do_not_fit_are_one_line(name):
+    function = getattr(losses, name)
+    line = r"^x, alpha and c must have shapes that broadcast\. Got \(2,\), \(3,\) and \(\); add axes .*\.$"
+    with pytest.raises(ValueError, match=line):
+        function([1.0, 2.0], [0.0, 1.0, 2.0])
+    for keywords in ({"x": [[1.0], [2.0, 3.0]]}, {"alpha": [[1.0], [2.0, 3.0]]}, {"c": [[1.0], [2.0, 3.0]]}):
+        (wrong,) = keywords
+        with pytest.raises(ValueError, match=rf"^{wrong} must be real numbers\. Got rows of several lengths; .*\.$"):
+            function(**{"x": 1.0, "alpha": 1.0} | keywords)
+
+
 def test_known_partitions():
     # the Bessel functions of scipy are themselves good to a few 1e-15
     for alpha, want in {
@@ -254,8 +267,10 @@ def test_log_partition_types_and_errors():
     for alpha in (-1.0, -INF, math.nan):
         with pytest.raises(ValueError, match=rf"^alpha must be in \[0, inf\]. Got alpha={alpha}; there is no density"):
             losses.log_partition([1.0, alpha])
-    for order in (2, -1, None):
-        with pytest.raises(ValueError, match=rf"^order must be 0 or 1. Got order={order}; pass 0 for log Z"):
+    for order in (2, -1, None, [0, 1]):
+        with pytest.raises(
+            ValueError, match=rf"^order must be 0 or 1. Got order={re.escape(str(order))}; pass 0 for log Z"
+        ):
             losses.log_partition(1.0, order=order)
 
 
