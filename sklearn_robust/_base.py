@@ -160,12 +160,12 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
                 raise
             if any(result.stop_reason is StopReason.OVERFLOW for result in results):
                 _checks.check_finite("X", X)
-        for name in ("coef_", "dual_coef_", "intercept_", "scale_"):
-            if not np.isfinite(getattr(self, name, 0.0)).all():
-                raise ValueError(
-                    f"X and y must be of such sizes that coefficients are finite numbers. Got {name} that is not; "
-                    "scale the columns of X, or y."
-                )
+            for name in ("coef_", "dual_coef_", "intercept_", "scale_"):
+                if not np.isfinite(getattr(self, name, 0.0)).all():
+                    raise ValueError(
+                        f"X and y must be of such sizes that coefficients are finite numbers. Got {name} that is not; "
+                        "scale the columns of X, or y."
+                    )
         warn_once(self._alone if y.ndim == 2 else [self], results)
         return self
 
@@ -200,17 +200,13 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
         if hasattr(self, "_alone"):
             tables = [estimator.history_ for estimator in self._alone]
             return pd.concat(tables, keys=range(len(tables)), names=["target", "iteration"])
-        names = self._column_names()
         table = pd.DataFrame(
             [row for row, _ in self._history], columns=["objective", "alpha", "c", "share", "gradient"]
         )
         if not len(self._history[0][1]):
             return table
-        columns = ["intercept", *names]
-        if len({*columns, *table.columns}) < len(columns) + len(table.columns):
-            columns = ["intercept", *(f"coef_{name}" for name in names)]
-        coefs = pd.DataFrame([coef for _, coef in self._history], columns=columns)
-        return pd.concat([table, coefs], axis=1)
+        names = self._coef_names([*table.columns, "intercept"])[len(table.columns) :]
+        return pd.concat([table, pd.DataFrame([coef for _, coef in self._history], columns=names)], axis=1)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -226,9 +222,6 @@ class BaseRobustRegressor(UncertaintyMixin, RegressorMixin, BaseEstimator):
     @property
     def _is_linear(self) -> bool:
         return isinstance(self.kernel, str) and self.kernel == "linear"
-
-    def _column_names(self) -> list[str]:
-        return list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)]))
 
     def _validated(self, X, reset: bool) -> np.ndarray:
         with one_line(self):

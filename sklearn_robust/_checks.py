@@ -17,11 +17,15 @@ _LARGEST_TOTAL = 1e100
 _LONGEST_SHOWN = 100
 
 
+def shown(value) -> str:
+    """What a message shows of a value: one line of a few words."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
+
+
 def refuse(name: str, value, expectation: str, remedy: str = "") -> None:
-    """Raise the one ValueError line, with the beginning of the value where that is long."""
-    shown = " ".join(repr(value).split())
-    shown = shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + "..."
-    raise ValueError(f"{name} must be {expectation}. Got {name}={shown}" + (f"; {remedy}." if remedy else "."))
+    """Raise the one ValueError line."""
+    raise ValueError(f"{name} must be {expectation}. Got {name}={shown(value)}" + (f"; {remedy}." if remedy else "."))
 
 
 def is_auto(value) -> bool:
@@ -76,7 +80,9 @@ def naming(name: str):
             raise
         text = re.sub(r":? array=\[.*\]\.", ".", re.sub(r"(Complex data not supported).*", r"\1", text))
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(text if name in text else f"{name} must be an array of real numbers: {text}") from error
+        raise kind(
+            text if re.search(rf"\b{name}\b", text) else f"{name} must be an array of real numbers: {text}"
+        ) from error
 
 
 def check_flag(name: str, value) -> None:
@@ -85,9 +91,14 @@ def check_flag(name: str, value) -> None:
         refuse(name, value, "True or False")
 
 
+def is_count(value, least: int) -> bool:
+    """Whether a parameter is an integer from ``least`` on."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
+
+
 def check_count(name: str, value, least: int, remedy: str = "") -> None:
     """An integer from ``least`` on."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+    if not is_count(value, least):
         refuse(name, value, f"an integer >= {least}", remedy)
 
 
@@ -165,16 +176,17 @@ def check_row_numbers(name: str, values, n_rows: int, *, positive: bool) -> np.n
     """One finite number a row (n,), positive or at least non-negative; a scalar stands for all rows; empty for None."""
     if values is None:
         return np.empty(0)
-    if isinstance(values, numbers.Real):
-        values = np.full(n_rows, float(values))
     try:
+        if isinstance(values, numbers.Real):
+            values = np.full(n_rows, float(values))
         array = np.asarray(values)
-        if array.dtype.kind == "c":
+        if array.dtype.kind in "cmM":
             raise TypeError
         array = np.ascontiguousarray(array, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(
-            f"{name} must be an array of {n_rows} numbers, one a row of X. Got {type(values).__name__}."
+            f"{name} must be an array of {n_rows} numbers, one a row of X. Got {type(values).__name__} that is none; "
+            f"pass an array of shape ({n_rows},)."
         ) from None
     check_length(name, array, n_rows)
     check_finite(name, array)

@@ -99,7 +99,7 @@ def column(name: str, values, device: str):
 
 def on_one_side(X, y, kept) -> tuple[np.ndarray, np.ndarray]:
     """X and y on the GPU if X is there and stays: it does where no fewer of its rows count than it has columns."""
-    if isinstance(X, DeviceArray) and kept is not None and kept.sum() < X.shape[1]:
+    if isinstance(X, DeviceArray) and (len(X) if kept is None else kept.sum()) < X.shape[1]:
         X = X[:]
     return X, y if isinstance(X, DeviceArray) else np.asarray(y)
 
@@ -123,16 +123,16 @@ def like(X, values):
 
 @contextmanager
 def one_line(model):
-    """Say in a line what a GPU could not do, and leave the model's attributes as they were."""
+    """Leave the model's attributes as they were where something fails, and say in a line what a GPU could not do."""
     before = dict(vars(model))
     try:
         yield
     except Exception as error:
-        if model.device == "cpu" or not type(error).__module__.startswith(_OF_GPUS):
-            raise
         for name in vars(model).keys() - before.keys():
             delattr(model, name)
         vars(model).update(before)
+        if model.device == "cpu" or not type(error).__module__.startswith(_OF_GPUS):
+            raise
         text = " ".join(str(error).split())
         said = text.lower().replace("_", " ")
         if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY):

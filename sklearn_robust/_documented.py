@@ -68,6 +68,7 @@ coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
         Gaussian-consistent scale of the residuals of clean rows, in units of y.
     covariance_ : ndarray of shape (n_coefs, n_coefs) or (n_targets, n_coefs, n_coefs)
         Covariance of the coefficients, intercept first, for noise of one law; nan where the rows do not determine them.
+        This and ``robust_r2_`` are of linear models, dense X and no more columns than rows.
     robust_r2_ : float or ndarray of shape (n_targets,)
         Share of the variance of clean rows that the fit explains.
     weights_ : ndarray of shape (n_samples,) or (n_samples, n_targets)

@@ -15,11 +15,11 @@ _MANY_ENTRIES = 1_000_000
 def validated(model, X, reset: bool) -> np.ndarray:
     """X (n, p) of float64, dense or in compressed sparse rows, for ``fit`` (reset) or later.
 
-    X that lies on a GPU stays there, but for kernels and where it has more columns than rows.
+    X that lies on a GPU stays there, but for kernels.
     """
     if gpu.is_there(X):
         X = matrix("X", X, model.device)
-        if model._is_linear and (X.shape[0] >= X.shape[1] or not reset):
+        if model._is_linear:
             validate_data(model, X, reset=reset, skip_check_array=True)
             _checks.check_finite("X", X)
             return X

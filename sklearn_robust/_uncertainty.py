@@ -32,7 +32,7 @@ class UncertaintyMixin:
     _rotated: bool
     _alone: list[Any]
     _clean_law: Callable[[], Law]
-    _column_names: Callable[[], list[str]]
+    n_features_in_: int
     _validated: Callable[..., np.ndarray]
     fit_intercept: bool
     coef_: np.ndarray
@@ -77,7 +77,8 @@ class UncertaintyMixin:
         intervals : DataFrame
             Columns ``lower`` and ``upper``, a row for each coefficient, intercept first; in units of the coefficients,
             by Student's quantile with S - d degrees of freedom. NaN for coefficients that the rows do not determine.
-            For several targets the index is (target, coefficient).
+            Coefficients have the names of their columns, after ``coef_`` where one of these is "intercept". For several
+            targets the index is (target, coefficient).
 
         Raises
         ------
@@ -165,7 +166,7 @@ class UncertaintyMixin:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, training or new.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
@@ -199,7 +200,7 @@ class UncertaintyMixin:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, training or new.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
@@ -276,7 +277,7 @@ class UncertaintyMixin:
     def _known(self) -> inference.Evidence:
         """What the fit left for inference."""
         if self._evidence is None:
-            raise ValueError(
+            raise inference.NoUncertaintyError(
                 "Standard errors, intervals and influence are for linear models with a dense X of no more columns than "
                 "rows. Got a fit with " + self._unknown() + "."
             )
@@ -331,9 +332,8 @@ class UncertaintyMixin:
         import pandas as pd
 
         cov_type = self._checked(cov_type)
-        intercept = bool(self.fit_intercept)
         known = self._known()
-        estimates = np.concatenate(([self.intercept_] * intercept, self.coef_))
+        estimates = np.concatenate(([self.intercept_] * bool(self.fit_intercept), self.coef_))
         dof = known.dof
         with np.errstate(all="ignore"):
             errors = inference.coef_errors(known, cov_type)
@@ -347,7 +347,12 @@ class UncertaintyMixin:
             "lower": estimates - half,
             "upper": estimates + half,
         }
-        return pd.DataFrame(columns, index=["intercept"] * intercept + list(self._column_names()))
+        return pd.DataFrame(columns, index=self._coef_names(["intercept"] * bool(self.fit_intercept)))
+
+    def _coef_names(self, others: list[str]) -> list[str]:
+        """Other names, then those of the coefficients: those of columns, after ``coef_`` if they collide."""
+        names = list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)]))
+        return others + ([f"coef_{name}" for name in names] if {*names} & {*others} else names)
 
     def _law_table(self, cov_type: str) -> "pd.DataFrame":
         """Estimate and standard error of alpha, log c and the share of outliers."""

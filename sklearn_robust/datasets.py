@@ -1,11 +1,11 @@
 """Small data sets with outliers whose truth is known: one made, two real."""
 
-import math
-import numbers
 from typing import Any, Literal, overload
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
+
+from sklearn_robust import _checks
 
 __all__ = ["load_phone_calls", "load_star_cluster", "make_outlier_line"]
 
@@ -64,22 +64,27 @@ def make_outlier_line(
     >>> X.shape, y.shape, int(is_outlier.sum())
     ((50, 1), (50,), 10)
     """
-    if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
+    if not _checks.is_count(n_samples, 1):
         raise ValueError(
-            f"n_samples must be an integer of at least 1. Got n_samples={n_samples!r}; pass the number of rows to make."
+            f"n_samples must be an integer of at least 1. Got n_samples={_checks.shown(n_samples)}; pass the number of "
+            "rows to make."
         )
     for name, value in (("slope", slope), ("intercept", intercept), ("noise", noise)):
-        if not isinstance(value, numbers.Real) or not math.isfinite(value):
-            raise ValueError(f"{name} must be a finite number. Got {name}={value!r}; pass a number in units of y.")
+        if not (_checks.is_real(value) and abs(value) < np.inf):
+            raise ValueError(
+                f"{name} must be a finite number. Got {name}={_checks.shown(value)}; pass a number in units of y."
+            )
     if noise < 0:
         raise ValueError(
             f"noise must not be negative. Got noise={noise!r}; pass a standard deviation, or 0 for an exact line."
         )
-    if not isinstance(contamination, numbers.Real) or not 0 <= contamination < 0.5:
+    if not (_checks.is_real(contamination) and 0 <= contamination < 0.5):
         raise ValueError(
-            f"contamination must lie in [0, 0.5). Got contamination={contamination!r}; "
+            f"contamination must lie in [0, 0.5). Got contamination={_checks.shown(contamination)}; "
             "pass the share of rows to mirror, which must leave the clean rows in the majority."
         )
+    _checks.check_flag("return_outliers", return_outliers)
+    _checks.check_random_state(random_state)
     rng = check_random_state(random_state)
     x = rng.uniform(0.0, 10.0, size=n_samples)
     y = slope * x + intercept + noise * rng.standard_normal(n_samples)
@@ -258,6 +263,8 @@ def load_star_cluster(*, return_X_y: bool = False, as_frame: bool = False) -> Bu
 
 def _bunch(table, names, is_outlier, description, return_X_y, as_frame):
     """Return what a loader promises of a table (n, 2): one feature and the target."""
+    _checks.check_flag("return_X_y", return_X_y)
+    _checks.check_flag("as_frame", as_frame)
     data, target = table[:, :1].copy(), table[:, 1].copy()
     frame = None
     if as_frame:

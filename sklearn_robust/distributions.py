@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.stats import CensoredData, FitError, rv_continuous
 
+from sklearn_robust import _checks
 from sklearn_robust._loss import tails
 from sklearn_robust._loss.jit import ufunc
 from sklearn_robust.losses import log_partition, psi, psi_prime, rho
@@ -178,14 +179,17 @@ class GeneralRobust(rv_continuous):
         Raises
         ------
         ValueError
-            If data are empty or not finite, or if every parameter is fixed.
+            If data are empty or not finite numbers, if fscale is not positive, or if every parameter is fixed.
         scipy.stats.FitError
             If the likelihood has no maximum, as with constant data.
         """
         if not isinstance(data, CensoredData):
-            data = np.asarray(data, dtype=np.float64).ravel()
+            with _checks.naming("data"):
+                data = np.asarray(data, dtype=np.float64).ravel()
             if not data.size:
                 raise ValueError("data must not be empty. Got 0 values; pass at least two.")
+        if (scale := kwds.get("fscale")) is not None:
+            _checks.check_positive("fscale", scale, "leave it out to estimate the scale")
         if not (isinstance(data, CensoredData) or "optimizer" in kwds or kwds.get("method", "mle").lower() != "mle"):
             shape = next((kwds[name] for name in ("f0", "falpha", "fix_alpha") if name in kwds), None)
             fixed = (shape, kwds.get("floc"), kwds.get("fscale"))

@@ -41,6 +41,10 @@ _LEAST_REST = 1e-6
 _RANK_TOL = 64 * np.finfo(float).eps
 
 
+class NoUncertaintyError(ValueError, AttributeError):
+    """A fit has no standard errors; of attributes, too, so that ``hasattr`` tells, as with ``NotFittedError``."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What a fit leaves for inference: bread and meat in working units, their frame and c there, S and S - d."""
@@ -68,7 +72,7 @@ class Evidence:
         """The same (q, q) for the coefficients at a held law."""
         found = self._inverse(self.frame.n_coefs)
         if found is None:
-            raise ValueError(
+            raise NoUncertaintyError(
                 "Standard errors must have a strict minimum of the objective. Got a fit that ended at none; see "
                 "stop_reason_, raise max_iter or add rows."
             )
@@ -77,7 +81,7 @@ class Evidence:
     def _inverse(self, size: int) -> np.ndarray | None:
         q, basis = self.frame.n_coefs, self.sandwich.basis
         if self.dof <= 0.0:
-            raise ValueError(
+            raise NoUncertaintyError(
                 f"Standard errors must have more rows than coefficients. Got rows of total weight {self.total:.6g} for "
                 f"{q} coefficients; add rows or drop columns."
             )
@@ -92,7 +96,7 @@ class Evidence:
     def one_law(self) -> float:
         """(Σ s psi² / (S - d)) / (Σ s psi' / S), about 1 where the noise has the law of the loss."""
         if self.sandwich.curvature <= 0.0:
-            raise ValueError(
+            raise NoUncertaintyError(
                 "Standard errors must have residuals within a few c. "
                 f"Got c={self.c * self.frame.c_unit:.3g}, far below them; raise c, or take cov_type='hc'."
             )

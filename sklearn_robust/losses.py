@@ -66,7 +66,12 @@ def _log_partition_slope(alpha):
 
 def _as_float64(name, values):
     """Array of float64, and the floating type in which the answer goes out."""
-    values = np.asarray(values)
+    try:
+        values = np.asarray(values)
+    except ValueError:
+        raise ValueError(
+            f"{name} must be real numbers. Got rows of several lengths; pass a number or an array."
+        ) from None
     if values.dtype.kind not in "fiub":
         raise ValueError(f"{name} must be real numbers. Got dtype {values.dtype}; convert it to float first.")
     out = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
@@ -94,6 +99,13 @@ def _evaluate(function, x, alpha, c):
     c, _ = _as_float64("c", c)
     remedy = "pass the scale of the residuals, in units of y"
     _demand("c", c, (c > 0) & np.isfinite(c), "a positive finite number", remedy)
+    try:
+        np.broadcast(x, alpha, c)
+    except ValueError:
+        raise ValueError(
+            f"x, alpha and c must have shapes that broadcast. Got {x.shape}, {alpha.shape} and {c.shape}; add axes of "
+            "length 1, as alpha[:, None] does."
+        ) from None
     with np.errstate(all="ignore"):
         return function(x, alpha, c).astype(out)[()]
 
@@ -293,7 +305,7 @@ def log_partition(alpha: ArrayLike, order: int = 0) -> Any:
     >>> round(float(losses.log_partition(2.0)), 12)  # log(2 pi) / 2
     0.918938533205
     """
-    if order not in (0, 1):
+    if np.ndim(order) or order not in (0, 1):
         raise ValueError(f"order must be 0 or 1. Got order={order!r}; pass 0 for log Z, 1 for its derivative.")
     shape, out = _as_float64("alpha", alpha)
     remedy = "there is no density for alpha < 0, as the loss is bounded; pass alpha >= 0"

@@ -74,6 +74,29 @@ def test_line_errors_say_name_value_expectation_remedy_in_one_line(name, value, 
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, True) for name in ("n_samples", "slope", "intercept", "noise", "contamination")),
+        *((name, np.zeros((30, 30))) for name in ("n_samples", "slope", "intercept", "noise", "contamination")),
+        ("return_outliers", "yes"),
+        ("random_state", "seed"),
+        ("random_state", -1),
+    ],
+)
+def test_line_of_something_else_is_refused_in_one_line(name, value):
+    with pytest.raises(ValueError, match=rf"^{name} must [^\n]* Got {name}=[^\n]*\.$") as error:
+        make_outlier_line(**{name: value})
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("load", [load_phone_calls, load_star_cluster])
+@pytest.mark.parametrize("name", ["return_X_y", "as_frame"])
+def test_loaders_have_flags(load, name):
+    with pytest.raises(ValueError, match=rf"^{name} must be True or False\. Got {name}='no'\.$"):
+        load(**{name: "no"})
+
+
 def test_phone_calls_bunch():
     calls = load_phone_calls()
     assert calls.data.shape == (24, 1)

@@ -272,6 +272,15 @@ def test_fit_by_other_roads():
     assert (loc, scale) == pytest.approx((3, 2), abs=0.3)
 
 
+def test_fit_refuses_what_is_no_number_and_no_scale_in_one_line():
+    for data in (["a", "b"], [1.0, 10**400]):
+        with pytest.raises(ValueError, match=r"^data must be an array of real numbers: [^\n]*$"):
+            general_robust.fit(data)
+    for scale in (-1.0, 0.0, INF):
+        with pytest.raises(ValueError, match=rf"^fscale must be a positive finite number\. Got fscale={scale}; .*\.$"):
+            general_robust.fit([1.0, 2.0, 3.0], fscale=scale)
+
+
 def test_fit_errors():
     with pytest.raises(ValueError, match=r"^data must not be empty. Got 0 values; pass at least two\.$"):
         general_robust.fit([])

@@ -1,6 +1,7 @@
 """Error messages: one line that says name, value, expectation and remedy."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
@@ -143,6 +144,12 @@ DATA = {
     "weights-too-long": ((X, Y, np.ones(13)), ["sample_weight must have one entry", "(13,)", "(12,)"]),
     "weights-column": ((X, Y, ONES[:, None]), ["sample_weight", "(12, 1)", "(12,)"]),
     "weights-words": ((X, Y, ["a"] * 12), ["sample_weight must be", "list"]),
+    "weights-dates": ((X, Y, np.arange(12).astype("M8[D]")), ["sample_weight must be an array of 12 numbers"]),
+    "noise-times": ((X, Y, None, np.arange(1, 13).astype("m8[s]")), ["noise_scale must be an array of 12 numbers"]),
+    "weights-beyond-all-floats": ((X, Y, [10**400] * 12), ["sample_weight must be an array of 12 numbers", "list"]),
+    "weights-scalar-beyond-all-floats": ((X, Y, 10**400), ["sample_weight must be an array of 12 numbers", "int"]),
+    "noise-beyond-all-floats": ((X, Y, None, [10**400] * 12), ["noise_scale must be an array of 12 numbers", "list"]),
+    "y-ragged": ((X, [[1.0, 2.0], [3.0]] * 6), ["y must be an array of real numbers: "]),
     "weights-zero-scalar": ((X, Y, 0.0), ["sample_weight must be positive"]),
     "noise-nan": ((X, Y, None, changed(ONES, NAN, 2)), ["noise_scale must be finite", "NaN", "row 2"]),
     "noise-inf": ((X, Y, None, changed(ONES, INF, 2)), ["noise_scale must be finite", "inf", "row 2"]),
@@ -173,6 +180,14 @@ def test_what_is_no_array_is_named(estimator, wrong):
         with pytest.raises((ValueError, TypeError), match=f"^{name} must be an array of real numbers: ") as error:
             estimator().fit(*arguments)
         assert "\n" not in str(error.value)
+
+
+@both
+@pytest.mark.parametrize("container", [sparse.csr_array, sparse.coo_matrix])
+def test_a_target_that_is_no_array_is_named(estimator, container):
+    with pytest.raises(TypeError, match=r"^y must be an array of real numbers: ") as error:
+        estimator().fit(X, container(Y[:, None]))
+    assert "\n" not in str(error.value)
 
 
 @both
@@ -208,6 +223,30 @@ def test_a_refused_fit_leaves_the_last_one(estimator):
     with pytest.raises(ValueError, match="sample_weight"):
         model.fit(2 * X, Y, -ONES)
     np.testing.assert_array_equal(model.coef_, coef)
+
+
+REFUSED = {
+    "negative weights": (X[:, :1], Y, -ONES),
+    "NaN": (changed(X[:, :1], NAN, 3, 0), Y),
+    "no number": (X[:, :1] * 1e-200, Y * 1e200),
+    "other names": (pd.DataFrame(X, columns=["a", "b"]), Y[:-1]),
+}
+
+
+@both
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refused_fit_of_other_columns_leaves_the_last_one(estimator, case):
+    model = estimator()
+    with pytest.raises(ValueError):
+        model.fit(*REFUSED[case])
+    assert vars(model) == vars(estimator())
+    before = vars(model.fit(X, Y)).copy()
+    expected = model.predict(X)
+    with pytest.raises(ValueError):
+        model.fit(*REFUSED[case])
+    assert vars(model).keys() == before.keys()
+    assert all(vars(model)[name] is before[name] for name in before)
+    np.testing.assert_array_equal(model.predict(X), expected)
 
 
 @both

@@ -292,6 +292,22 @@ def test_names_of_columns_stand_in_the_tables(estimator):
 
 
 @both
+def test_a_column_named_intercept_is_not_the_intercept(estimator):
+    X, y = make_data(student)
+    frame = pd.DataFrame(X, columns=["intercept", "coef_b", "c"])
+    model = estimator().fit(frame, y)
+    names = ["intercept", "coef_intercept", "coef_coef_b", "coef_c"]
+    assert list(model.conf_int().index) == list(model.summary().table.index) == names
+    assert list(model.history_.columns)[-4:] == names
+    assert model.summary().table.loc["intercept", "estimate"] == model.intercept_
+    assert model.summary().table.loc["coef_intercept", "estimate"] == model.coef_[0]
+    both_targets = estimator().fit(frame, np.column_stack((y, -y)))
+    assert list(both_targets.conf_int().loc[1].index) == names
+    alone = estimator(fit_intercept=False).fit(frame, y)
+    assert list(alone.conf_int().index) == ["intercept", "coef_b", "c"]
+
+
+@both
 def test_intervals_are_those_of_the_summary_and_widen_with_confidence(estimator):
     X, y = make_data(student)
     model = estimator().fit(X, y)

@@ -953,3 +953,10 @@ def test_a_kernel_gets_its_own_default_of_gamma():
     ours = AdaptiveRobustRegressor(kernel="chi2").fit(X, y)
     given = AdaptiveRobustRegressor(kernel="chi2", gamma=1.0).fit(X, y)
     np.testing.assert_array_equal(ours.predict(X), given.predict(X))
+
+
+@pytest.mark.parametrize("n_components", [None, 20])
+def test_rows_whose_distances_overflow_are_predicted_as_far_away(n_components):
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    model = AdaptiveRobustRegressor(kernel="rbf", n_components=n_components).fit(X, X.sum(axis=1))
+    np.testing.assert_allclose(model.predict(1e200 * X[:3]), model.intercept_, rtol=1e-12)

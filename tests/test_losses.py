@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import re
 import subprocess
 import sys
 
@@ -120,6 +121,26 @@ def test_far_and_infinite_residuals():
     assert losses.psi(1e200, 1.5) == pytest.approx(1e200 * (math.sqrt(2) * 1e200) ** -0.5, rel=1e-13)
 
 
+FAR = [
+    (1e20, 1e-300), (1e155, 1e-160), (1e300, 1e-100), (1e300, 1e-300), (1e-100, 1e-300), (30.0, 1e-160), (3.0, 1e-200),
+    (1e-160, 1e-310), (1e-160, 0.3), (3.0, 1e155), (1e300, 1e300), (1e-300, 1e300), (1e200, 1e100),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", POINTWISE)
+@pytest.mark.parametrize("alpha", [-2.0, -1e-9, 0.0, 1e-9, 0.5, 1.0, 2 - 1e-9, 2.0, 2 + 1e-9, 3.0, 8.0])
+def test_where_the_ratio_of_residual_and_scale_is_no_number(name, alpha, monkeypatch):
+    monkeypatch.setattr(naive, "DIGITS", 2600)
+    for x, c in FAR:
+        got = getattr(losses, name)(x, alpha, c)
+        want = float(getattr(naive, name)(x, alpha, c))
+        assert got == pytest.approx(want, rel=1e-12, abs=1e-322), (x, c)
+
+
+def test_the_slope_in_alpha_has_no_bound_at_two_however_small_the_residual():
+    assert losses.rho_alpha(1e-200, 2.0, 1e155) == INF
+
+
 @pytest.mark.parametrize("name", POINTWISE)
 def test_nan_and_zero(name):
     for alpha in PLAIN:
@@ -189,6 +210,18 @@ def test_bad_arguments(name):
         function(1j, 1.0)
 
 
+@pytest.mark.parametrize("name", POINTWISE)
+def test_shapes_that_do_not_fit_are_one_line(name):
+    function = getattr(losses, name)
+    line = r"^x, alpha and c must have shapes that broadcast\. Got \(2,\), \(3,\) and \(\); add axes .*\.$"
+    with pytest.raises(ValueError, match=line):
+        function([1.0, 2.0], [0.0, 1.0, 2.0])
+    for keywords in ({"x": [[1.0], [2.0, 3.0]]}, {"alpha": [[1.0], [2.0, 3.0]]}, {"c": [[1.0], [2.0, 3.0]]}):
+        (wrong,) = keywords
+        with pytest.raises(ValueError, match=rf"^{wrong} must be real numbers\. Got rows of several lengths; .*\.$"):
+            function(**{"x": 1.0, "alpha": 1.0} | keywords)
+
+
 def test_known_partitions():
     # the Bessel functions of scipy are themselves good to a few 1e-15
     for alpha, want in {
@@ -234,8 +267,10 @@ def test_log_partition_types_and_errors():
     for alpha in (-1.0, -INF, math.nan):
         with pytest.raises(ValueError, match=rf"^alpha must be in \[0, inf\]. Got alpha={alpha}; there is no density"):
             losses.log_partition([1.0, alpha])
-    for order in (2, -1, None):
-        with pytest.raises(ValueError, match=rf"^order must be 0 or 1. Got order={order}; pass 0 for log Z"):
+    for order in (2, -1, None, [0, 1]):
+        with pytest.raises(
+            ValueError, match=rf"^order must be 0 or 1. Got order={re.escape(str(order))}; pass 0 for log Z"
+        ):
             losses.log_partition(1.0, order=order)
 
 

@@ -4,7 +4,7 @@ import naive_fit
 import numpy as np
 import pytest
 from problems import assert_finite, both, gaussian, ignored, make_data, outliers, row_numbers, student
-from scipy import stats
+from scipy import sparse, stats
 from scipy.integrate import trapezoid
 from sklearn.exceptions import NotFittedError
 
@@ -249,6 +249,34 @@ def test_no_errors_without_more_rows_than_coefficients(estimator, n):
             METHODS[method](model)
         assert f"total weight {n} for 4 coefficients" in one_line(error)
     assert (model.outlier_pvalue(X, Y) >= 0).all()
+
+
+WITHOUT_ERRORS = {
+    "kernel": (X, Y, {"kernel": "rbf"}, "bootstrap"),
+    "landmarks": (X, Y, {"kernel": "rbf", "n_components": 5}, "bootstrap"),
+    "precomputed": (X @ X.T, Y, {"kernel": "precomputed"}, "bootstrap"),
+    "sparse": (sparse.csr_array(X), Y, {}, "toarray"),
+    "wide": (np.random.default_rng(0).normal(size=(60, 250)), Y, {}, "drop columns"),
+    "few rows": (X[:4], Y[:4], {}, "add rows"),
+    "two targets": (X, np.column_stack((Y, Y)), {"kernel": "rbf"}, "bootstrap"),
+}
+
+
+@both
+@pytest.mark.parametrize("case", WITHOUT_ERRORS)
+def test_attributes_that_cannot_be_given_are_not_there(estimator, case):
+    rows, y, parameters, remedy = WITHOUT_ERRORS[case]
+    model = estimator(**parameters)
+    assert not hasattr(model, "covariance_")
+    with ignored(UserWarning):
+        model.fit(rows, y)
+    assert not hasattr(model, "covariance_")
+    assert getattr(model, "covariance_", None) is None
+    with pytest.raises(AttributeError, match=remedy) as error:
+        _ = model.covariance_
+    one_line(error)
+    assert case == "few rows" or not hasattr(model, "robust_r2_")
+    assert hasattr(estimator().fit(X, Y), "covariance_")
 
 
 def test_a_bounded_loss_has_no_density():

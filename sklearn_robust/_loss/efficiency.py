@@ -20,7 +20,7 @@ def gaussian_efficiency(alpha, k):
     for i in range(641):
         x = step * i
         half = 0.5 if i == 0 else 1.0
-        exponent = log_weight(x / k, alpha)
+        exponent = log_weight(x, alpha, k)
         weight = math.exp(0.5 * (2.0 * exponent - 0.5 * x * x))
         square += half * (x * weight) ** 2
         slope += half * psi_prime(x, alpha, k) * k * k * math.exp(-0.5 * x * x) if exponent < 600.0 else math.inf

@@ -13,7 +13,8 @@ Source: J. T. Barron, A General and Adaptive Robust Loss Function, CVPR 2019, eq
 
 The last line is the derivative written without a difference, so that it keeps its digits where the textbook form
 loses all of them: near x = 0, alpha = 0 and alpha = 2. Every term of the integrand has the sign of alpha - 2, hence
-rho grows with alpha everywhere.
+rho grows with alpha everywhere. Where u, a weight or a product of both is no number of float64 but the value is, it
+comes from logarithms of x and c.
 """
 
 import math
@@ -23,7 +24,7 @@ from sklearn_robust._loss.jit import jit, jit_within
 # Beyond these the limit in alpha (alpha = ±inf, alpha = 0) is the value, to every digit of float64.
 LARGE_ALPHA = 1e150
 SMALL_ALPHA = 1e-290
-_LARGE = 1e300
+_LARGE, _SMALL = 1e300, 1e-300
 
 # Gauss-Legendre nodes and weights of order 20 on [0, 1].
 _NODES = (
@@ -41,12 +42,20 @@ _WEIGHTS = (
 
 
 @jit_within
-def log1p_ratio(u, b):
-    """log(1 + u²/b), also where u² overflows."""
+def log_ratio(x, c):
+    """log |x / c|, also where x / c overflows."""
+    u = abs(x / c)
+    return math.log(u) if u < math.inf else math.log(abs(x)) - math.log(c)
+
+
+@jit_within
+def log1p_ratio(x, c, b):
+    """log(1 + (x/c)²/b), also where (x/c)² overflows."""
+    u = x / c
     r = u * u / b
     if r < _LARGE:
         return math.log1p(r)
-    return 2.0 * math.log(abs(u)) - math.log(b)
+    return 2.0 * log_ratio(x, c) - math.log(b)
 
 
 @jit_within
@@ -58,19 +67,26 @@ def scaled_exp(exponent, factor):
 
 
 @jit_within
-def log_weight(u, alpha):
+def has_digits(exponent, value):
+    """Whether a multiple of exp(exponent) is far from over- and underflow, as exp(exponent) is."""
+    return exponent == 0.0 or (abs(exponent) < 700.0 and _SMALL < abs(value) < _LARGE)
+
+
+@jit_within
+def log_weight(x, alpha, c):
     """log weight: (alpha - 2)/2 log(1 + u²/b)."""
+    u = x / c
     if alpha == 2.0:
         return u if math.isnan(u) else 0.0
     if abs(alpha) > LARGE_ALPHA:
         return math.copysign(0.5 * u * u, alpha)
-    return 0.5 * (alpha - 2.0) * log1p_ratio(u, abs(alpha - 2.0))
+    return 0.5 * (alpha - 2.0) * log1p_ratio(x, c, abs(alpha - 2.0))
 
 
 @jit
 def weight(x, alpha, c):
     """psi(x) / x times c²: 1 at x = 0."""
-    return math.exp(log_weight(x / c, alpha))
+    return math.exp(log_weight(x, alpha, c))
 
 
 @jit_within
@@ -78,12 +94,12 @@ def rho(x, alpha, c):
     """The loss."""
     u = x / c
     z = u * u
-    if alpha == 2.0:
+    if alpha == 2.0 or z < 1e-17:  # z/2 (1 + (alpha - 2)/(4 b) z) to first order; z/b may be subnormal
         return 0.5 * z
     if abs(alpha) > LARGE_ALPHA:
         return math.expm1(0.5 * z) if alpha > 0.0 else -math.expm1(-0.5 * z)
     b = abs(alpha - 2.0)
-    log1p_r = log1p_ratio(u, b)
+    log1p_r = log1p_ratio(x, c, b)
     t = 0.5 * alpha * log1p_r
     if alpha == 0.0 or abs(t) < 1e-17:  # expm1(t) = t, also where t underflows
         return 0.5 * b * log1p_r
@@ -91,25 +107,33 @@ def rho(x, alpha, c):
         # (1 + r)^(alpha/2) - 1 = r w + (w - 1): near alpha = 2 the logarithm is large and the exponent is not
         exponent = 0.5 * (alpha - 2.0) * log1p_r
         return scaled_exp(exponent, z / alpha) + b / alpha * math.expm1(exponent)
-    return b / alpha * math.expm1(t)
+    return b / alpha * math.expm1(t) if t < 700.0 else scaled_exp(t, b / alpha)
 
 
 @jit_within
 def psi(x, alpha, c):
     """d rho / d x."""
     u = x / c
-    if math.isinf(u):
+    if math.isinf(x):
         return 0.0 if alpha < 1.0 else math.copysign(1.0 / c if alpha == 1.0 else math.inf, u)
-    return scaled_exp(log_weight(u, alpha), u) / c
+    exponent = log_weight(x, alpha, c)
+    value = scaled_exp(exponent, u)
+    if has_digits(exponent, value):
+        return value / c
+    return math.copysign(math.exp(exponent + log_ratio(x, c) - math.log(c)), u)
 
 
 @jit
 def rho_c(x, alpha, c):
     """d rho / d c."""
     u = x / c
-    if math.isinf(u):
+    if math.isinf(x):
         return 0.0 if alpha < 0.0 else -2.0 / c if alpha == 0.0 else -math.inf
-    return -u * psi(x, alpha, c)
+    exponent = log_weight(x, alpha, c)
+    value = scaled_exp(exponent, u)
+    if has_digits(exponent, value) and abs(u) < math.inf:
+        return -u * (value / c)
+    return -math.exp(exponent + 2.0 * log_ratio(x, c) - math.log(c))
 
 
 @jit
@@ -117,17 +141,22 @@ def psi_prime(x, alpha, c):
     """d² rho / d x²."""
     u = x / c
     z = u * u
+    exponent = log_weight(x, alpha, c)
+    if exponent < -1e5:  # the factor may overflow
+        return 0.0
     if alpha == 2.0:
         factor = 1.0
+    elif alpha == 1.0:  # 1 / (1 + z) is a weight squared, and may underflow where the value does not
+        factor, exponent = 1.0, 3.0 * exponent
     elif abs(alpha) > LARGE_ALPHA:
         factor = 1.0 + math.copysign(z, alpha)
     else:
         b = abs(alpha - 2.0)
         factor = alpha - 1.0 if z >= _LARGE else (b + (alpha - 1.0) * z) / (b + z)
-    exponent = log_weight(u, alpha)
-    if math.isinf(exponent) and exponent < 0.0:
-        return 0.0
-    return scaled_exp(exponent, factor) / c / c
+    value = scaled_exp(exponent, factor)
+    if factor == 0.0 or has_digits(exponent, value):
+        return value / c / c
+    return math.copysign(math.exp(exponent + math.log(abs(factor)) - 2.0 * math.log(c)), factor)
 
 
 @jit
@@ -154,14 +183,13 @@ def growing_mean(t):
 @jit
 def rho_alpha(x, alpha, c):
     """d rho / d alpha: +inf at alpha = 2 (x != 0), 0 at alpha = ±inf."""
-    u = x / c
-    if u == 0.0 or abs(alpha) > LARGE_ALPHA:
-        return 0.0 * u if not math.isinf(u) else 0.0
+    if x == 0.0 or abs(alpha) > LARGE_ALPHA:
+        return 0.0 * x if not math.isinf(x) else 0.0
     if alpha == 2.0:
-        return math.inf + u * u
-    if math.isinf(u):
+        return math.inf + x * x
+    if math.isinf(x):
         return math.inf if alpha >= 0.0 else 2.0 / alpha / alpha
-    log1p_r = log1p_ratio(u, abs(alpha - 2.0))
+    log1p_r = log1p_ratio(x, c, abs(alpha - 2.0))
     t = 0.5 * alpha * log1p_r
     exponent = 0.5 * (alpha - 2.0) * log1p_r
     factor = math.copysign(0.5 * log1p_r, alpha - 2.0) * log1p_r

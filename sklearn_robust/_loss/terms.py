@@ -107,10 +107,10 @@ def all_terms(u, alpha):
     z = u * u
     if alpha == 2.0:
         return 0.5 * z, 1.0, u, 1.0, 0.0, 0.0, 0.0
-    w = math.exp(log_weight(u, alpha))
+    w = math.exp(log_weight(u, alpha, 1.0))
     if abs(alpha) > LARGE_ALPHA or abs(u) > _LARGE_U:
         pull = psi(u, alpha, 1.0)
-        d = log1p_ratio(u, abs(alpha - 2.0)) - 1.0 if abs(alpha) <= LARGE_ALPHA else 0.0
+        d = log1p_ratio(u, 1.0, abs(alpha - 2.0)) - 1.0 if abs(alpha) <= LARGE_ALPHA else 0.0
         return rho(u, alpha, 1.0), w, pull, psi_prime(u, alpha, 1.0), 0.5 * pull * d, rho_alpha(u, alpha, 1.0), 0.0
     b = abs(alpha - 2.0)
     log1p_r = math.log1p(z / b)

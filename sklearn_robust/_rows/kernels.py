@@ -63,8 +63,9 @@ class Kernel:
             X, Z = less(X, self.center), Z if Z is None else less(Z, self.center)
         if self.metric == "rbf":
             gamma = 1.0 / X.shape[1] if self.params["gamma"] is None else self.params["gamma"]
-            if gamma * max(np.square(each).sum(axis=1).max() for each in (X, X if Z is None else Z)) > _FAR_APART:
-                return np.exp(-gamma * cdist(X, X if Z is None else Z, "sqeuclidean"))
+            with np.errstate(over="ignore"):  # infinitely far apart, where the kernel is 0
+                if gamma * max(np.square(each).sum(axis=1).max() for each in (X, X if Z is None else Z)) > _FAR_APART:
+                    return np.exp(-gamma * cdist(X, X if Z is None else Z, "sqeuclidean"))
         given = {name: value for name, value in self.params.items() if value is not None}
         return pairwise_kernels(X, Z, metric=self.metric, filter_params=True, **given)
 
