@@ -40,8 +40,8 @@ _MIN_ROWS, _ROWS_A_COLUMN = 2000, 8
 _FLAT = 1e-6
 _LEAST_STRENGTH = 1e-10
 _STRENGTHS = np.logspace(-8.0, 4.0, 193)  # in units of the largest eigenvalue
-# Losses of (alpha, c over the robust scale) on the way to a rigid fit; the last goes on to the wanted penalty. Where two
-# fifths are outliers the scale is far too large: from least absolute deviations a small c leads to the majority.
+# Losses of (alpha, c over the robust scale) on the way to a rigid fit; the last goes on to the wanted penalty. The
+# scale is too large where two fifths are outliers: from least absolute deviations a small c leads to the majority.
 _WAYS = {
     "gnc": [(1.0, 1.0 / NORMAL_QUARTILE), (1.0, 0.1), (-2.0, 0.5), (-2.0, 1.0 / NORMAL_QUARTILE)],
     "lad": [(1.0, 1.0), (1.0, 0.1)],
