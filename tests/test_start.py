@@ -81,6 +81,56 @@ def test_a_fifth_of_the_rows_in_a_cluster_that_a_line_passes_through(turned):
         assert (model.outlier_proba(X @ turn, y)[:100] > 0.5).all()
 
 
+def groups(seed):
+    """A thousand rows in twenty groups of unequal size, a tenth of them far off: X, y, the plane and clean rows."""
+    rng = np.random.default_rng(seed)
+    group = rng.choice(20, size=1000, p=rng.dirichlet(np.ones(20)))
+    dummies = (group[:, None] == np.arange(20)).astype(float)
+    X = np.column_stack((dummies[:, dummies.sum(axis=0) >= 12], rng.normal(size=(1000, 3))))
+    plane = X @ (3.0 * rng.normal(size=X.shape[1]))
+    y, wrong = plane + rng.normal(size=1000), rng.permutation(1000)[:100]
+    y[wrong] += rng.choice([-1, 1], size=100) * rng.uniform(10, 100, size=100)
+    return X, y, plane, ~np.isin(np.arange(1000), wrong)
+
+
+def splines(seed):
+    """Two linear splines, the last knot of which a fifth of 300 rows have passed; 15 rows are lifted."""
+    rng = np.random.default_rng(seed)
+    columns = []
+    for x in rng.gamma(2.0, size=(2, 300)):
+        columns += [x, *(np.maximum(x - knot, 0.0) for knot in np.quantile(x, [0.2, 0.5, 0.8]))]
+    X = np.column_stack(columns)
+    plane = X @ (5.0 * rng.normal(size=8))
+    y, wrong = plane + rng.normal(size=300), rng.permutation(300)[:15]
+    y[wrong] += 10.0
+    return X, y, plane, ~np.isin(np.arange(300), wrong)
+
+
+@pytest.mark.parametrize(
+    "model", [AdaptiveRobustRegressor(), GeneralRobustRegressor(alpha=-np.inf, init="s")], ids=["adaptive", "welsch"]
+)
+@pytest.mark.parametrize(
+    ("make", "seeds"), [(groups, (26, 123, 133)), (splines, (21, 51, 56, 69))], ids=["groups", "splines"]
+)
+def test_what_only_some_rows_determine_is_not_lost_with_them(make, seeds, model):
+    for seed in seeds:
+        X, y, plane, clean = make(seed)
+        for form in (X, sparse.csr_array(X)):
+            fit = fresh(model).fit(form, y)
+            assert np.abs(fit.predict(X) - plane)[clean].max() < 2.0, seed
+
+
+def test_what_was_lost_is_found_in_any_order_units_and_number_of_rows():
+    X, y, _, _ = splines(51)
+    model, order = AdaptiveRobustRegressor().fit(X, y), np.random.default_rng(0).permutation(len(y))
+    same = {"rtol": 1e-6, "atol": 1e-6}
+    np.testing.assert_allclose(fresh(model).fit(X[order], y[order]).coef_, model.coef_, **same)
+    np.testing.assert_allclose(fresh(model).fit(1e3 * X, 1e-6 * y).coef_, 1e-9 * model.coef_, rtol=1e-6, atol=1e-15)
+    twice = fresh(model).fit(np.repeat(X, 2, axis=0), np.repeat(y, 2))
+    weighted = fresh(model).fit(X, y, sample_weight=np.full(len(y), 2.0))
+    np.testing.assert_allclose(weighted.coef_, twice.coef_, **same)
+
+
 def test_a_line_that_fits_the_rows_without_a_dummy_does_not_win():
     """Of two lines that differ in a dummy's coefficient the rows without it are near, and cannot tell them apart."""
     rng = np.random.default_rng([3635749135, 30, 50, 5])

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import eigh, solve_triangular
 from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 
 # Directions whose share of the equilibrated gram is below this are undetermined by the rows.
@@ -77,6 +77,22 @@ class Inverse:
     def basis(self) -> np.ndarray | None:
         """A basis (q, rank) of what the rows determine, where that is not everything."""
         return None if self.vectors is None else self.factor[:, None] * self.vectors
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """What it is the inverse of (q, q), but for directions that are undetermined."""
+        root = np.tril(self.cholesky) if self.vectors is None else self.vectors * np.sqrt(self.values)
+        root = root / self.factor[:, None]
+        return root @ root.T
+
+    def squares(self, columns) -> np.ndarray:
+        """The square x' (G + P)^-1 x of each of some rows (m,), by their columns (q, m)."""
+        scaled = self.factor[:, None] * columns
+        if self.vectors is None:
+            half = solve_triangular(self.cholesky, scaled, lower=True)
+        else:
+            half = (self.vectors / np.sqrt(self.values)).T @ scaled
+        return (half**2).sum(axis=0)
 
     def project(self, theta) -> np.ndarray:
         """The part of theta (q,) that the rows determine."""

@@ -12,6 +12,7 @@ columns it need not be, nor can it be told there from clean rows, which are far 
 import numpy as np
 
 from sklearn_robust._fit.drawn import MOST_HALF_WORK, Drawn, Some, Tried, distances_of, medians
+from sklearn_robust._fit.lost import regained
 from sklearn_robust._fit.objective import Objective
 from sklearn_robust._loss.bisquare import WIDE_TUNING
 from sklearn_robust._rows.frame import rounded
@@ -29,6 +30,8 @@ _MOST_STEP_WORK, _CHEAP_WORK, _JUDGED_WORK = 2e8, 1e5, 5e6
 _ENDLESS = 5  # steps that are too few to come to a minimum's last digits
 _ROUGH, _FINE = 1e-3, 1e-8
 _BITS = 20  # that all sums agree on, of what is solved for
+# How often coefficients that are lost are looked for, and what a scale may grow by where more rows are near.
+_MOST_RETURNS, _NO_WIDER = 5, 1.01
 
 
 def s_estimate(objective: Objective, plain, seed: int) -> tuple[np.ndarray, float, Some | None]:
@@ -52,9 +55,17 @@ def s_estimate(objective: Objective, plain, seed: int) -> tuple[np.ndarray, floa
     max_steps = _max_steps(few, 100)
     ends, scales = refine_s(few.columns, targets[1], few.near, n_coefs * few.share, candidates, max_steps, _ROUGH)
     theta = _best(judges, ends[np.isfinite(scales)], targets[0], n_coefs)
-    if objective.learns:
-        return *_minimum(objective, few, theta, 100, _ROUGH), few
-    return *_minimum(objective, few, theta, 100, _FINE), None
+    tol = _ROUGH if objective.learns else _FINE
+    theta, scale = _minimum(objective, few, theta, 100, tol)
+    for _ in range(_MOST_RETURNS):
+        moved = regained(objective, theta, scale) if scale > 0.0 else None
+        if moved is None:
+            break
+        there = _minimum(objective, few, moved, 100, tol)
+        if not there[1] <= _NO_WIDER * scale:
+            break
+        theta, scale = there
+    return theta, scale, few if objective.learns else None
 
 
 def can_be_sharpened(few: Some) -> bool:

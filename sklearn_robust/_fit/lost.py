@@ -1,0 +1,130 @@
+"""What a robust start has lost, and how it is found again.
+
+A bounded loss leaves rows aside, and with all rows of a rare dummy, or all beyond the last knot of a spline, what only
+they determine. Nothing pulls at that any more: no step finds it, wherever it is, and a background takes those rows for
+outliers. A row left aside is lost if its prediction varies far more by the rows that are near than by all rows. It
+makes a direction, along which the fit moves there and at the rows like it, and hardly at others. Each of these rows
+says how far the fit would have to go to come to it. The answer is taken that brings most of them near, if no other row
+minds: so bad leverage points do not get their will, where all other rows know better.
+"""
+
+import numpy as np
+
+from sklearn_robust._fit.objective import Law, Objective
+from sklearn_robust._fit.ridge import Inverse
+from sklearn_robust._rows import cpu
+
+# Welsch's loss at a c that is 95% efficient at Gaussian noise. Rows of a smaller weight are left aside, and so many
+# of them are looked at.
+_ALPHA, _C, _ASIDE, _MOST_ASIDE = -np.inf, 2.11, 0.1, 10_000
+# How many times more a prediction varies, beside what all do on average, from where on it is lost. And the weight of
+# rows left aside, so that the variance is a number.
+_LOST, _NOTHING = 1.7, 1e-9
+_BELIEVED = 0.25  # of a smaller share of the rows the scale is a rounding error
+# Rows that move so far, where the lost one moves by one, belong to a direction. They are asked by the decade of how far
+# they move, so that few that move farthest do not speak for all, and so many answers of each decade are tried.
+_THERE, _DECADES, _N_TRIED = 0.5, np.arange(-4.0, 5.0), 33
+# So many more rows have to be near, for one can always be reached. Of those that do not belong there a few may be
+# thrown out, as a part of that and by a move of so many c: they were near by chance. And what the rest may lose.
+_GAIN, _FEW, _OUT, _LOSS = 1.5, 0.1, 3.0, 0.2
+# How far it is at least, in units of c, and at most, in standard errors that the others allow. And what moves nobody.
+_NEAREST, _FARTHEST, _HARDLY = 1.0, 3.0, 1e-3
+
+
+def regained(objective: Objective, theta, scale: float) -> np.ndarray | None:
+    """Coefficients (q,) with more rows near than theta has; None where nothing is lost, or no better is known.
+
+    ``scale`` is the robust one of the residuals at theta.
+    """
+    inverse, c, rows, start = objective.inverse, _C * scale, objective.rows, theta
+    if not isinstance(inverse, Inverse):
+        return None
+    residuals, weights = np.asarray(rows.residuals(theta)), rows.all_weights
+    near = _nearness(residuals / c)
+    believed = float(weights @ near) / objective.total
+    aside = np.flatnonzero((near < _ASIDE) & (weights > 0.0))
+    if not len(aside) or believed < _BELIEVED:
+        return None
+    aside = aside[np.linspace(0, len(aside) - 1, min(len(aside), _MOST_ASIDE)).astype(np.intp)]
+    columns, every, origin = rows.dense(aside)[0], inverse.matrix, np.asarray(rows.residuals(np.zeros_like(theta)))
+
+    def along(direction):
+        return origin - np.asarray(rows.residuals(direction))
+
+    known = objective.at(theta, Law(_ALPHA, c), cpu.GRAM).sums.gram + _NOTHING * every
+    usual = _LOST / believed * inverse.squares(columns)
+    for _ in range(inverse.rank):
+        solver = Inverse.of(known, objective.penalty)
+        more = np.divide(solver.squares(columns), usual, out=np.zeros(len(usual)), where=usual > 0.0)
+        i = int(np.argmax(more))
+        if not more[i] > 1.0:
+            break
+        direction = _direction(objective, along, known, solver, columns[:, i], weights * near)
+        image = every @ direction
+        known = known + np.outer(image, image) / float(direction @ image)
+        step = c * _best_step(residuals / c, along(direction), weights)
+        if step != 0.0:
+            theta = theta + step * direction
+            residuals = np.asarray(rows.residuals(theta))
+    return theta if theta is not start else None
+
+
+def _nearness(residuals) -> np.ndarray:
+    """The weight of Welsch's loss, and how much of a row is near (n,), by residuals (n,) in units of c."""
+    with np.errstate(over="ignore"):
+        return np.exp(-0.5 * residuals**2)
+
+
+def _direction(objective: Objective, along, known, solver, row, weights) -> np.ndarray:
+    """What moves the fit by one at a row (q,), and least at others of these weights (n,) with the gram ``known``.
+
+    Those that it moves as well have no say, for some of them may be near by chance. ``along(direction)`` tells by how
+    much it lowers the residuals (n,), and ``solver`` is the inverse of that gram.
+    """
+    direction = solver @ row
+    moved = np.abs(along(direction / float(row @ direction)))
+    there = np.flatnonzero((moved > _THERE) & (weights > 0.0))
+    columns = objective.rows.dense(there)[0]
+    freed = Inverse.of(known - columns * weights[there] @ columns.T, objective.penalty) @ row
+    if float(row @ freed) > 0.0:  # not a rounding error
+        direction = freed
+    return direction / float(row @ direction)
+
+
+def _best_step(residuals, along, weights) -> float:
+    """How far to go along a direction so that most rows are near, in units of c as residuals (n,); 0 to stay here.
+
+    Residuals fall by ``along`` (n,) at a step of one.
+    """
+    sizes, now = np.abs(along), _nearness(residuals)
+    aside = np.flatnonzero((now < _ASIDE) & (weights > 0.0) & (sizes > 0.0))
+    decades, tried = np.floor(np.log10(sizes[aside] / _THERE)), np.zeros(0)
+    for decade in _DECADES:
+        asked = aside[decades == decade]
+        if len(asked):
+            answers = residuals[asked] / along[asked]
+            order = np.argsort(answers, kind="stable")
+            below = np.cumsum(weights[asked[order]])
+            shares = (np.arange(_N_TRIED) + 0.5) / _N_TRIED * below[-1]
+            tried = np.append(tried, answers[order[np.searchsorted(below, shares).clip(max=len(order) - 1)]])
+    tried = np.unique(tried[np.abs(tried) > _NEAREST])
+    # before any is tried: how many others would be thrown out, and how much the rest tells of where they want the fit
+    others = np.flatnonzero((sizes <= _THERE) & (now > _ASIDE))
+    others = others[np.argsort(sizes[others], kind="stable")]
+    told = np.append(0.0, np.cumsum(weights[others] * now[others] * sizes[others] ** 2))
+    held = np.append(0.0, np.cumsum(weights[others]))
+    inside = np.searchsorted(sizes[others], _OUT / np.abs(tried))
+    bearable = (held[-1] - held[inside] <= _FEW * weights[aside].sum()) & (told[inside] * tried**2 <= _FARTHEST**2)
+    tried = tried[bearable]
+    moved = sizes * np.abs(tried).max(initial=0.0) > _HARDLY
+    residuals, along, weights, now = (each[moved] for each in (residuals, along, weights, now))
+    sizes = np.where((sizes[moved] <= _THERE) & (now > _ASIDE), sizes[moved], np.inf)
+    most, best = _GAIN, 0.0
+    for step in tried:
+        change = weights * (_nearness(residuals - step * along) - now)
+        gain, moves = float(change.sum()), sizes * abs(step)
+        if gain > most:
+            rest, out = change[moves <= _OUT].sum(), change[(moves > _OUT) & (moves < np.inf)].sum()
+            if rest >= -_LOSS and out >= -_FEW * gain:
+                most, best = gain, float(step)
+    return best
