@@ -25,7 +25,7 @@ _LOST, _KNOWN, _NOTHING = 1.7, 0.02, 1e-9
 _BELIEVED = 0.25  # of a smaller share of the rows the scale is a rounding error
 # Rows that move so far, where the lost one moves by one, belong to a direction. They are asked by the decade of how far
 # they move, so that few that move farthest do not speak for all, and so many answers of each decade are tried.
-_THERE, _DECADES, _N_TRIED = 0.5, np.arange(-4.0, 5.0), 33
+_THERE, _DECADES, _N_TRIED = 0.3, np.arange(-4.0, 5.0), 33
 # Rows that are many, and a coefficient: a quarter of them, or a part of more, is looked at.
 _MANY, _MANY_A_COEFFICIENT = 20_000, 400
 # So many more rows have to be near, for one can always be reached. Of those that do not belong there a few may be
