@@ -275,6 +275,20 @@ def test_a_row_of_high_leverage_among_many_does_not_rule(seed):
     assert abs(model.coef_[0] - 1.0) < 5.0 / np.sqrt(n)
 
 
+@pytest.mark.parametrize("seed", [1, 2, 7, 10])
+def test_dummies_so_rare_that_a_part_of_many_rows_hardly_knows_them_are_not_taken_for_outliers(seed):
+    rng = np.random.default_rng(seed)
+    n = 30_000
+    X = np.column_stack((np.zeros((n, 2)), rng.normal(size=(n, 2))))
+    for j in range(2):
+        X[rng.permutation(n)[:20], j] = 1.0
+    y, wrong = X @ [8.0, -8.0, 1.0, 1.0] + rng.normal(size=n), rng.permutation(n)[: n // 20]
+    y[wrong] += rng.choice([-1, 1], size=len(wrong)) * rng.uniform(10, 100, size=len(wrong))
+    model = AdaptiveRobustRegressor().fit(X, y)
+    assert np.abs(model.coef_[:2] - [8.0, -8.0]).max() < 1.5
+    assert np.abs(model.coef_[2:] - 1.0).max() < 0.05
+
+
 @pytest.mark.parametrize("x", [1e3, 1e5])
 def test_leverage_beside_heavy_tails_moves_coefficients_too_far_to_pass(x):
     """With alpha near 1 no row is far out: the line passes through the few that were not in the part."""

@@ -8,22 +8,26 @@ says how far the fit would have to go to come to it. The answer is taken that br
 minds: so bad leverage points do not get their will, where all other rows know better.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
-from sklearn_robust._fit.objective import Law, Objective
+from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.ridge import Inverse
 from sklearn_robust._rows import cpu
 
-# Welsch's loss at a c that is 95% efficient at Gaussian noise. Rows of a smaller weight are left aside, and so many
-# of them are looked at.
-_ALPHA, _C, _ASIDE, _MOST_ASIDE = -np.inf, 2.11, 0.1, 10_000
-# How many times more a prediction varies, beside what all do on average, from where on it is lost. And the weight of
-# rows left aside, so that the variance is a number.
-_LOST, _NOTHING = 1.7, 1e-9
+# Welsch's loss at a c that is 95% efficient at Gaussian noise. Rows of a smaller weight are left aside, and as many of
+# them are looked at as have so many entries.
+_ALPHA, _C, _ASIDE, _MOST_ASIDE = -np.inf, 2.11, 0.1, 2**15
+# How many times more a prediction varies, beside what all do on average, from where on it is lost, and how much, in
+# units of the noise: what fifty rows tell is known. And the weight of rows left aside, so that it is a number.
+_LOST, _KNOWN, _NOTHING = 1.7, 0.02, 1e-9
 _BELIEVED = 0.25  # of a smaller share of the rows the scale is a rounding error
 # Rows that move so far, where the lost one moves by one, belong to a direction. They are asked by the decade of how far
 # they move, so that few that move farthest do not speak for all, and so many answers of each decade are tried.
-_THERE, _DECADES, _N_TRIED = 0.5, np.arange(-4.0, 5.0), 33
+_THERE, _DECADES, _N_TRIED = 0.3, np.arange(-4.0, 5.0), 33
+# Rows that are many, and a coefficient: a quarter of them, or a part of more, is looked at.
+_MANY, _MANY_A_COEFFICIENT = 20_000, 400
 # So many more rows have to be near, for one can always be reached. Of those that do not belong there a few may be
 # thrown out, as a part of that and by a move of so many c: they were near by chance. And what the rest may lose.
 _GAIN, _FEW, _OUT, _LOSS = 1.5, 0.1, 3.0, 0.2
@@ -41,18 +45,15 @@ def regained(objective: Objective, theta, scale: float) -> np.ndarray | None:
         return None
     residuals, weights = np.asarray(rows.residuals(theta)), rows.all_weights
     near = _nearness(residuals / c)
-    believed = float(weights @ near) / objective.total
-    aside = np.flatnonzero((near < _ASIDE) & (weights > 0.0))
-    if not len(aside) or believed < _BELIEVED:
+    aside, usual = _left_aside(objective, near)
+    if not len(aside):
         return None
-    aside = aside[np.linspace(0, len(aside) - 1, min(len(aside), _MOST_ASIDE)).astype(np.intp)]
     columns, every, origin = rows.dense(aside)[0], inverse.matrix, np.asarray(rows.residuals(np.zeros_like(theta)))
 
     def along(direction):
         return origin - np.asarray(rows.residuals(direction))
 
     known = objective.at(theta, Law(_ALPHA, c), cpu.GRAM).sums.gram + _NOTHING * every
-    usual = _LOST / believed * inverse.squares(columns)
     for _ in range(inverse.rank):
         solver = Inverse.of(known, objective.penalty)
         more = np.divide(solver.squares(columns), usual, out=np.zeros(len(usual)), where=usual > 0.0)
@@ -67,6 +68,47 @@ def regained(objective: Objective, theta, scale: float) -> np.ndarray | None:
             theta = theta + step * direction
             residuals = np.asarray(rows.residuals(theta))
     return theta if theta is not start else None
+
+
+def of_some_rows(objective: Objective) -> Objective:
+    """The objective of as many rows, evenly spread, as a start is looked at with: all, unless they are many."""
+    rows = objective.rows
+    n, q = len(rows), rows.frame.n_coefs
+    if n <= max(_MANY, _MANY_A_COEFFICIENT * q) or not isinstance(objective.inverse, Inverse):
+        return objective
+    size = max(n // _MANY_A_COEFFICIENT, _MANY // 4, _MANY_A_COEFFICIENT * q // 4)
+    some = rows.part("looked at", lambda: np.linspace(0, n - 1, size).astype(np.intp))
+    factor = some.total_weight / objective.total
+    inverse = objective.inverse.scaled(1.0 / factor)
+    penalty, total = factor * objective.penalty, some.total_weight
+    return replace(objective, rows=some, inverse=inverse, penalty=penalty, total=total, dof=total - objective.n_coefs)
+
+
+def has_lost(objective: Objective, point: Point, curvatures) -> bool:
+    """Whether rows are left aside at a point that others hardly tell of, by its weights and curvatures near it."""
+    gram = point.curved_gram(curvatures)
+    if not (isinstance(objective.inverse, Inverse) and isinstance(gram, np.ndarray)):
+        return False
+    aside, usual = _left_aside(objective, np.asarray(point.weights))
+    if not len(aside):
+        return False
+    solver = Inverse.of(gram + _NOTHING * objective.inverse.matrix, objective.penalty)
+    return bool((solver.squares(objective.rows.dense(aside)[0]) > usual).any())
+
+
+def _left_aside(objective: Objective, near) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers (m,) of some rows that are left aside, and from how large a variance on each (m,) is lost."""
+    weights, is_aside = objective.rows.weights, near < _ASIDE
+    if weights.size:
+        is_aside &= weights > 0.0
+    believed = float(weights @ near if weights.size else near.sum()) / objective.total
+    aside = np.flatnonzero(is_aside)
+    if not len(aside) or believed < _BELIEVED:
+        return np.empty(0, np.intp), np.empty(0)
+    most = max(_MOST_ASIDE // objective.rows.frame.n_coefs, 1)
+    aside = aside[np.linspace(0, len(aside) - 1, min(len(aside), most)).astype(np.intp)]
+    squares = objective.inverse.squares(objective.rows.dense(aside)[0])
+    return aside, np.maximum(_LOST / believed * squares, _KNOWN)
 
 
 def _nearness(residuals) -> np.ndarray:

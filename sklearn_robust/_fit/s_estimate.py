@@ -12,7 +12,7 @@ columns it need not be, nor can it be told there from clean rows, which are far 
 import numpy as np
 
 from sklearn_robust._fit.drawn import MOST_HALF_WORK, Drawn, Some, Tried, distances_of, medians
-from sklearn_robust._fit.lost import regained
+from sklearn_robust._fit.lost import of_some_rows, regained
 from sklearn_robust._fit.objective import Objective
 from sklearn_robust._loss.bisquare import WIDE_TUNING
 from sklearn_robust._rows.frame import rounded
@@ -57,8 +57,9 @@ def s_estimate(objective: Objective, plain, seed: int) -> tuple[np.ndarray, floa
     theta = _best(judges, ends[np.isfinite(scales)], targets[0], n_coefs)
     tol = _ROUGH if objective.learns else _FINE
     theta, scale = _minimum(objective, few, theta, 100, tol)
+    some = of_some_rows(objective)
     for _ in range(_MOST_RETURNS):
-        moved = regained(objective, theta, scale) if scale > 0.0 else None
+        moved = regained(some, theta, scale) if scale > 0.0 else None
         if moved is None:
             break
         there = _minimum(objective, few, moved, 100, tol)
