@@ -9,6 +9,7 @@ minds: so bad leverage points do not get their will, where all other rows know b
 """
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -16,9 +17,9 @@ from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.ridge import Inverse
 from sklearn_robust._rows import cpu
 
-# Welsch's loss at a c that is 95% efficient at Gaussian noise. Rows of a smaller weight are left aside, and as many of
-# them are looked at as have so many entries.
-_ALPHA, _C, _ASIDE, _MOST_ASIDE = -np.inf, 2.11, 0.1, 2**15
+# Welsch's loss at a c that is 95% efficient at Gaussian noise. Rows of a smaller weight are left aside, and so many of
+# their entries are looked at.
+_ALPHA, _C, _ASIDE, _MOST_ENTRIES = -np.inf, 2.11, 0.1, 2**14
 # How many times more a prediction varies, beside what all do on average, from where on it is lost, and how much, in
 # units of the noise: what fifty rows tell is known. And the weight of rows left aside, so that it is a number.
 _LOST, _KNOWN, _NOTHING = 1.7, 0.02, 1e-9
@@ -45,14 +46,18 @@ def regained(objective: Objective, theta, scale: float) -> np.ndarray | None:
         return None
     residuals, weights = np.asarray(rows.residuals(theta)), rows.all_weights
     near = _nearness(residuals / c)
-    aside, usual = _left_aside(objective, near)
-    if not len(aside):
+    columns, usual = _left_aside(objective, near)
+    if not len(usual):
         return None
-    columns, every, origin = rows.dense(aside)[0], inverse.matrix, np.asarray(rows.residuals(np.zeros_like(theta)))
+
+    @cache
+    def origin():
+        return np.asarray(rows.residuals(np.zeros_like(start)))
 
     def along(direction):
-        return origin - np.asarray(rows.residuals(direction))
+        return origin() - np.asarray(rows.residuals(direction))
 
+    every = inverse.matrix
     known = objective.at(theta, Law(_ALPHA, c), cpu.GRAM).sums.gram + _NOTHING * every
     for _ in range(inverse.rank):
         solver = Inverse.of(known, objective.penalty)
@@ -89,26 +94,26 @@ def has_lost(objective: Objective, point: Point, curvatures) -> bool:
     gram = point.curved_gram(curvatures)
     if not (isinstance(objective.inverse, Inverse) and isinstance(gram, np.ndarray)):
         return False
-    aside, usual = _left_aside(objective, np.asarray(point.weights))
-    if not len(aside):
+    columns, usual = _left_aside(objective, np.asarray(point.weights))
+    if not len(usual):
         return False
     solver = Inverse.of(gram + _NOTHING * objective.inverse.matrix, objective.penalty)
-    return bool((solver.squares(objective.rows.dense(aside)[0]) > usual).any())
+    return bool((solver.squares(columns) > usual).any())
 
 
 def _left_aside(objective: Objective, near) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers (m,) of some rows that are left aside, and from how large a variance on each (m,) is lost."""
+    """Columns (q, m) of some rows that are left aside, and from how large a variance on each (m,) is lost."""
     weights, is_aside = objective.rows.weights, near < _ASIDE
     if weights.size:
         is_aside &= weights > 0.0
     believed = float(weights @ near if weights.size else near.sum()) / objective.total
     aside = np.flatnonzero(is_aside)
     if not len(aside) or believed < _BELIEVED:
-        return np.empty(0, np.intp), np.empty(0)
-    most = max(_MOST_ASIDE // objective.rows.frame.n_coefs, 1)
+        return np.empty((objective.rows.frame.n_coefs, 0)), np.empty(0)
+    most = max(_MOST_ENTRIES // objective.rows.frame.n_coefs, 1)
     aside = aside[np.linspace(0, len(aside) - 1, min(len(aside), most)).astype(np.intp)]
-    squares = objective.inverse.squares(objective.rows.dense(aside)[0])
-    return aside, np.maximum(_LOST / believed * squares, _KNOWN)
+    columns = objective.rows.dense(aside)[0]
+    return columns, np.maximum(_LOST / believed * objective.inverse.squares(columns), _KNOWN)
 
 
 def _nearness(residuals) -> np.ndarray:
