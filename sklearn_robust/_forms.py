@@ -103,7 +103,7 @@ def _named(model, X, kept) -> Kernel:
     shifts = model.kernel == "rbf" or (model._is_linear and model.fit_intercept)
     X = X if kept is None else X[kept]
     center = np.asarray(X.mean(axis=0)).ravel() if shifts else None
-    if shifts and sparse.issparse(X):
+    if center is not None and sparse.issparse(X):
         center = np.where(full_columns(X), center, 0.0)
     return Kernel(model.kernel, params, center)
 

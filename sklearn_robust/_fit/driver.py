@@ -19,8 +19,7 @@ from sklearn_robust._fit.fixed import Fixed
 from sklearn_robust._fit.flexible import draws, flexible_start, is_soft, lowered, n_draws, stiff_strength
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.lbfgs import LBFGS
-from sklearn_robust._fit.leaving import has_left, is_ruled, is_surprised
-from sklearn_robust._fit.lost import has_lost, regained
+from sklearn_robust._fit.leaving import has_left, is_ruled, start_of_all
 from sklearn_robust._fit.newton import Newton
 from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.result import FitResult, StopReason
@@ -151,15 +150,9 @@ def _fit(rows: Rows, policy, settings: Settings, warm, report: Callable, given: 
             (point, history, reason), known = found or (point, history, reason), None
             part = replace(part, ruled=part.ruled or found is None)
         elif part is not None:
-            surprised = is_surprised(objective, policy, theta, law, part, point, known)
-            lost = policy.learns and law.share > 0.0 and has_lost(objective, point, first and first.curvatures)
-            if surprised or lost:
-                began = theta if surprised else point.theta
-                found = regained(objective, began, objective.rows.m_scale(began, objective.n_coefs))
-                if surprised or found is not None:
-                    began = began if found is None else found
-                    start = Start(began, objective.rows.m_scale(began, objective.n_coefs))
-                    return _fit(rows, policy, settings, None, report, start)
+            start = start_of_all(objective, policy, theta, law, part, point, known)
+            if start is not None:
+                return _fit(rows, policy, settings, None, report, start)
         report = silent if live is report else report
     for iteration, record in enumerate(history):
         report(iteration, record, objective.dof)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from sklearn_robust._fit.lost import has_lost, regained
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, quartile
 from sklearn_robust._fit.result import FitResult
 from sklearn_robust._fit.start import Start, is_rounding
@@ -67,7 +68,24 @@ def has_left(objective: Objective, theta, law: Law, point: Point) -> bool:
     return after > near_scale(objective.total, q) * before
 
 
-def is_surprised(objective: Objective, policy, theta, law: Law, part: FitResult, point: Point, found) -> bool:
+def start_of_all(objective: Objective, policy, theta, law: Law, part: FitResult, point: Point, known) -> Start | None:
+    """Where all rows begin again if their fit shows that the part, which is (theta, law), knew too little of them.
+
+    ``known`` are curvatures of all rows near the point, if any.
+    """
+    surprised = _is_surprised(objective, policy, theta, law, part, point, known)
+    may_lose = policy.learns and law.share > 0.0
+    if not surprised and not (may_lose and has_lost(objective, point, known or part.curvatures)):
+        return None
+    began = theta if surprised else point.theta
+    scale = objective.rows.m_scale(began, objective.n_coefs)
+    found = regained(objective, began, scale)
+    if found is not None:
+        return Start(found, objective.rows.m_scale(found, objective.n_coefs))
+    return Start(began, scale) if surprised else None
+
+
+def _is_surprised(objective: Objective, policy, theta, law: Law, part: FitResult, point: Point, found) -> bool:
     """Whether all rows, begun at theta without a background, have outliers that the fit of a part knew nothing of.
 
     They cost a row more than chance would, or move the coefficients farther, or their tails are heavier, or one is

@@ -46,7 +46,7 @@ def regained(objective: Objective, theta, scale: float) -> np.ndarray | None:
         return None
     residuals, weights = np.asarray(rows.residuals(theta)), rows.all_weights
     near = _nearness(residuals / c)
-    columns, usual = _left_aside(objective, near)
+    columns, usual = _left_aside(objective, inverse, near)
     if not len(usual):
         return None
 
@@ -91,17 +91,17 @@ def of_some_rows(objective: Objective) -> Objective:
 
 def has_lost(objective: Objective, point: Point, curvatures) -> bool:
     """Whether rows are left aside at a point that others hardly tell of, by its weights and curvatures near it."""
-    gram = point.curved_gram(curvatures)
-    if not (isinstance(objective.inverse, Inverse) and isinstance(gram, np.ndarray)):
+    inverse, gram = objective.inverse, point.curved_gram(curvatures)
+    if not (isinstance(inverse, Inverse) and isinstance(gram, np.ndarray)):
         return False
-    columns, usual = _left_aside(objective, np.asarray(point.weights))
+    columns, usual = _left_aside(objective, inverse, np.asarray(point.weights))
     if not len(usual):
         return False
-    solver = Inverse.of(gram + _NOTHING * objective.inverse.matrix, objective.penalty)
+    solver = Inverse.of(gram + _NOTHING * inverse.matrix, objective.penalty)
     return bool((solver.squares(columns) > usual).any())
 
 
-def _left_aside(objective: Objective, near) -> tuple[np.ndarray, np.ndarray]:
+def _left_aside(objective: Objective, inverse: Inverse, near) -> tuple[np.ndarray, np.ndarray]:
     """Columns (q, m) of some rows that are left aside, and from how large a variance on each (m,) is lost."""
     weights, is_aside = objective.rows.weights, near < _ASIDE
     if weights.size:
@@ -113,7 +113,7 @@ def _left_aside(objective: Objective, near) -> tuple[np.ndarray, np.ndarray]:
     most = max(_MOST_ENTRIES // objective.rows.frame.n_coefs, 1)
     aside = aside[np.linspace(0, len(aside) - 1, min(len(aside), most)).astype(np.intp)]
     columns = objective.rows.dense(aside)[0]
-    return columns, np.maximum(_LOST / believed * objective.inverse.squares(columns), _KNOWN)
+    return columns, np.maximum(_LOST / believed * inverse.squares(columns), _KNOWN)
 
 
 def _nearness(residuals) -> np.ndarray:

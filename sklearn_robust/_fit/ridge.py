@@ -81,17 +81,20 @@ class Inverse:
     @property
     def matrix(self) -> np.ndarray:
         """What it is the inverse of (q, q), but for directions that are undetermined."""
-        root = np.tril(self.cholesky) if self.vectors is None else self.vectors * np.sqrt(self.values)
+        if self.vectors is not None and self.values is not None:
+            root = self.vectors * np.sqrt(self.values)
+        else:
+            root = np.tril(self.cholesky)  # type: ignore[type-var]
         root = root / self.factor[:, None]
         return root @ root.T
 
     def squares(self, columns) -> np.ndarray:
         """The square x' (G + P)^-1 x of each of some rows (m,), by their columns (q, m)."""
         scaled = self.factor[:, None] * columns
-        if self.vectors is None:
-            half = solve_triangular(self.cholesky, scaled, lower=True)
-        else:
+        if self.vectors is not None and self.values is not None:
             half = (self.vectors / np.sqrt(self.values)).T @ scaled
+        else:
+            half = solve_triangular(self.cholesky, scaled, lower=True)
         return (half**2).sum(axis=0)
 
     def project(self, theta) -> np.ndarray:
