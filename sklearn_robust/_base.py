@@ -27,8 +27,7 @@ from sklearn_robust._forms import OF_FORMS, Columns, check_kernel, form_of, foun
 from sklearn_robust._input import validated
 from sklearn_robust._loss import mixture
 from sklearn_robust._rows.blocks import Rows, row_terms
-from sklearn_robust._rows.design import MOST_COLUMNS
-from sklearn_robust._rows.frame import NONE, Frame
+from sklearn_robust._rows.frame import MOST_COLUMNS, NONE, Frame
 from sklearn_robust._rows.threads import serial_blas
 from sklearn_robust._uncertainty import UncertaintyMixin
 from sklearn_robust.inference import Evidence

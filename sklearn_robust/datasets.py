@@ -65,15 +65,10 @@ def make_outlier_line(
     ((50, 1), (50,), 10)
     """
     if not _checks.is_count(n_samples, 1):
-        raise ValueError(
-            f"n_samples must be an integer of at least 1. Got n_samples={_checks.shown(n_samples)}; pass the number of "
-            "rows to make."
-        )
+        _checks.refuse("n_samples", n_samples, "an integer of at least 1", "pass the number of rows to make")
     for name, value in (("slope", slope), ("intercept", intercept), ("noise", noise)):
         if not (_checks.is_real(value) and abs(value) < np.inf):
-            raise ValueError(
-                f"{name} must be a finite number. Got {name}={_checks.shown(value)}; pass a number in units of y."
-            )
+            _checks.refuse(name, value, "a finite number", "pass a number in units of y")
     if noise < 0:
         raise ValueError(
             f"noise must not be negative. Got noise={noise!r}; pass a standard deviation, or 0 for an exact line."
