@@ -56,12 +56,12 @@ def _rho_c(x, alpha, c):
 
 @ufunc
 def _log_partition(alpha):
-    return _partition.log_partition(alpha)[0]
+    return _partition.log_partition(alpha, 1)[0]
 
 
 @ufunc
 def _log_partition_slope(alpha):
-    return _partition.log_partition(alpha)[1]
+    return _partition.log_partition(alpha, 1)[1]
 
 
 def _as_float64(name, values):

@@ -104,7 +104,7 @@ def test_terms_of_huge_residuals_are_the_limits(alpha):
 def test_curvature_of_log_partition(alpha):
     step = 1e-5
     below = max(alpha - step, 0.0)
-    slope = (log_partition(alpha + step)[1] - log_partition(below)[1]) / (alpha + step - below)
+    slope = (log_partition(alpha + step, 1)[1] - log_partition(below, 1)[1]) / (alpha + step - below)
     assert log_partition_curvature(alpha) == pytest.approx(slope, rel=1e-3)
 
 

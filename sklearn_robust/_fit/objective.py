@@ -55,9 +55,13 @@ def logit(share: float) -> float:
     return math.log(share) - math.log1p(-share)
 
 
-_log_partition = lru_cache(maxsize=1024)(partition.log_partition)
 log_partition_curvature = lru_cache(maxsize=1024)(partition.log_partition_curvature)
 NORMAL_QUARTILE = 0.6744897501960817
+
+
+@lru_cache(maxsize=1024)
+def _log_partition(alpha: float) -> tuple[float, float]:
+    return partition.log_partition(alpha, 1)
 
 
 def log_partition(alpha: float) -> float:

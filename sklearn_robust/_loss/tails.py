@@ -8,18 +8,21 @@ Over the level sets t of the loss (see log_partition), with t0 = rho(x, alpha, 1
     E |x|^n   = 2 / ((n + 1) Z)  ∫_0^∞ X(t)^(n + 1) exp(-t) dt
     E rho     = 2 / Z  ∫_0^∞ X(t) (t - 1) exp(-t) dt
 
-Every term of sf is positive, so it keeps its digits however far out; the other tail follows by symmetry. The
-trapezoid rule in log t is that of log_partition. log_z = log Z(alpha) is an argument: one number for a whole array.
+Every term of sf is positive, so it keeps its digits however far out; the other tail follows by symmetry. The integrals
+are by the trapezoid rule in log t, which converges as in log_partition, and over steps as small wherever x is. log_z =
+log Z(alpha) is an argument: one number for a whole array.
 """
 
 import math
 
 from sklearn_robust._loss.jit import jit, jit_within
-from sklearn_robust._loss.log_partition import COUNT, FIRST, STEP, inverse_rho
+from sklearn_robust._loss.log_partition import inverse_rho
 from sklearn_robust._loss.rho import _NODES, _WEIGHTS, LARGE_ALPHA, SMALL_ALPHA, psi, rho
 
-_T = tuple(math.exp(FIRST + STEP * k) for k in range(COUNT))
-_MASS = tuple(STEP * t * math.exp(-t) for t in _T)
+# Nodes of the trapezoid rule in log t.
+_STEP, _FIRST, _COUNT = 0.2, -26.0, 153
+_T = tuple(math.exp(_FIRST + _STEP * k) for k in range(_COUNT))
+_MASS = tuple(_STEP * t * math.exp(-t) for t in _T)
 
 # Below this alpha the variance exceeds the largest float64.
 _NO_VARIANCE = 1e-4
@@ -41,8 +44,8 @@ def _log_sf_at(x, t0, alpha, log_z):
         offset = 1.0 + t0
     k = x / h
     total = 0.0
-    for i in range(COUNT):
-        log_t = FIRST + STEP * i
+    for i in range(_COUNT):
+        log_t = _FIRST + _STEP * i
         t = math.exp(log_t)
         if alpha == 2.0:
             gain = 2.0 * t
@@ -53,7 +56,7 @@ def _log_sf_at(x, t0, alpha, log_z):
         else:
             gain = math.expm1(2.0 / alpha * math.log1p(t / offset))
         total += math.exp(log_t - t) * gain / (k + math.sqrt(k * k + gain))
-    return math.log(h) + math.log(STEP * total) - t0 - log_z
+    return math.log(h) + math.log(_STEP * total) - t0 - log_z
 
 
 @jit_within
@@ -150,12 +153,12 @@ def log_moment(order, alpha, log_z):
         return math.inf
     # the peak in log t is narrow for small alpha and for high orders
     width = min(alpha, 1.0) / (order + 1.0)
-    step = min(STEP, 0.5 * math.sqrt(width))
+    step = min(_STEP, 0.5 * math.sqrt(width))
     last = math.log(100.0 + 20.0 / width)
     largest = -math.inf
     total = 0.0
-    for i in range(int((last - FIRST) / step)):
-        log_t = FIRST + step * i
+    for i in range(int((last - _FIRST) / step)):
+        log_t = _FIRST + step * i
         t = math.exp(log_t)
         term = (order + 1.0) * _log_inverse_rho(t, alpha) + log_t - t
         if term > largest:
@@ -170,6 +173,6 @@ def log_moment(order, alpha, log_z):
 def mean_rho(alpha, log_z):
     """E rho(X): entropy less log_z."""
     total = 0.0
-    for i in range(COUNT):
+    for i in range(_COUNT):
         total += _MASS[i] * (_T[i] - 1.0) * inverse_rho(_T[i], alpha)
     return 2.0 * total * math.exp(-log_z)
