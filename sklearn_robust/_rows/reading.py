@@ -4,9 +4,18 @@
 
 with a leading one where there is an intercept, all divided by the noise scale of the row. For a gram a block is packed,
 transposed, into a short buffer; residuals, and the score of a pass without a gram, come from the rows as they lie.
+
+What is indexed by a sum, such as j + intercept, is read by its ``pointer``: an index that might be negative is checked,
+and a loop with such a check does not become vector code. Rows that come next are fetched from memory while these are
+worked on: several are read at a time, and a processor does not foresee which line of its cache is asked for next.
 """
 
-from sklearn_robust._loss.jit import jit_exact, jit_part, jit_sums
+import numba
+from llvmlite import ir
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from sklearn_robust._loss.jit import jit_apart, jit_part, jit_sums, pointer
 from sklearn_robust._rows import vector
 from sklearn_robust._rows.sums import N_CROSS
 from sklearn_robust._rows.vector import LINE, STEP
@@ -15,6 +24,10 @@ from sklearn_robust._rows.vector import LINE, STEP
 # the gram is weighted with, and what the columns are multiplied by for the score and the cross terms.
 S, UNIT, RESIDUAL, FITTED, G, LINES = range(vector.N_LINES * LINE, (vector.N_LINES + 6) * LINE, LINE)
 N_LINES = vector.N_LINES + 6 + N_CROSS
+# Rows that are read together, and transposed together, from and to what the processor loads at once.
+_TOGETHER, _STRIP = 4, 8
+# How many entries of X ahead lines of the cache, each of so many, are fetched: into the second cache (2 of 0 to 3).
+_AHEAD, _CACHE_LINE, _SECOND_CACHE = 4096, 8, 2
 
 
 @jit_sums
@@ -34,16 +47,50 @@ def read_numbers(y, weights, noise, y_center, y_inv_scale, first, m, steps, line
         lines[S + i] = lines[RESIDUAL + i] = 0.0
 
 
-@jit_exact
+@intrinsic
+def _prefetch(context, array, row, column):
+    """Fetch the line of the cache with an entry of an array (n, p), which need not be there."""
+    signature = numba.types.void(array, numba.types.intp, numba.types.intp)
+
+    def generate(context, builder, signature, arguments):
+        array, index = arguments[0], arguments[1:]
+        array = context.make_array(signature.args[0])(context, builder, array)
+        place = builder.ptrtoint(array.data, cgutils.intp_t)
+        for number, stride in zip(index, cgutils.unpack_tuple(builder, array.strides), strict=True):
+            place = builder.add(place, builder.mul(number, stride))
+        kind, number = cgutils.voidptr_t, ir.IntType(32)
+        fetch = ir.FunctionType(ir.VoidType(), [kind, number, number, number])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [kind], fetch)
+        builder.call(fetch, [builder.inttoptr(place, kind), number(0), number(_SECOND_CACHE), number(1)])
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@jit_part
+def _fetch(X, row, n_rows):
+    """Fetch as many rows as are read now, some entries ahead, where rows lie one after the other."""
+    if X.strides[1] == X.itemsize:
+        for j in range(0, n_rows * X.shape[1], _CACHE_LINE):
+            _prefetch(X, row, _AHEAD + j)
+
+
+@jit_apart
 def pack(X, center, inv_scale, first, m, steps, intercept, xt, lines):
     """Write the columns of a block of rows, with ones in front if there is room."""
+    centers, factors = pointer(center), pointer(inv_scale)
     for k in range(intercept):
         for i in range(m):
             xt[k, i] = lines[UNIT + i]
-    for i in range(m):
-        unit = lines[UNIT + i]
+    for start in range(0, m - _STRIP + 1, _STRIP):
+        _fetch(X, first + start, _STRIP)
         for j in range(center.size):
-            xt[j + intercept, i] = (X[first + i, j] - center[j]) * inv_scale[j] * unit
+            middle, factor = centers[j], factors[j]
+            for i in range(_STRIP):
+                xt[intercept + j, start + i] = (X[first + start + i, j] - middle) * factor * lines[UNIT + start + i]
+    for i in range(m - m % _STRIP, m):
+        for j in range(center.size):
+            xt[intercept + j, i] = (X[first + i, j] - centers[j]) * factors[j] * lines[UNIT + i]
     for i in range(m, STEP * steps):
         for j in range(intercept + center.size):
             xt[j, i] = 0.0
@@ -61,12 +108,13 @@ def _four_rows(first, i, m):
 @jit_sums
 def subtract_fitted(X, center, inv_scale, theta, first, m, steps, intercept, lines):
     """Write the fitted values, and what is left: rows are read as they lie, four at a time."""
-    for i in range(0, m, 4):
+    centers, factors, coefs = pointer(center), pointer(inv_scale), pointer(theta)
+    for i in range(0, m, _TOGETHER):
         a, b, c, d = _four_rows(first, i, m)
+        _fetch(X, a, _TOGETHER)
         ta = tb = tc = td = 0.0
         for j in range(center.size):
-            middle, factor = center[j], inv_scale[j]
-            coef = theta[j + intercept]
+            middle, factor, coef = centers[j], factors[j], coefs[intercept + j]
             ta += (X[a, j] - middle) * factor * coef
             tb += (X[b, j] - middle) * factor * coef
             tc += (X[c, j] - middle) * factor * coef
@@ -81,12 +129,13 @@ def subtract_fitted(X, center, inv_scale, theta, first, m, steps, intercept, lin
         lines[RESIDUAL + i] -= lines[FITTED + i]
 
 
-@jit_exact
+@jit_apart
 def add_score_rows(X, center, inv_scale, first, m, intercept, lines, score):
     """Add X'g, where g is the line of the score: of the rows as they lie.
 
     In this order: an entry of X times its g may overflow before it is scaled.
     """
+    centers, factors, sums = pointer(center), pointer(inv_scale), pointer(score)
     for i in range(m):
         lines[LINES + i] *= lines[UNIT + i]
     for k in range(intercept):
@@ -94,12 +143,12 @@ def add_score_rows(X, center, inv_scale, first, m, intercept, lines, score):
         for i in range(m):
             total += lines[LINES + i]
         score[k] += total
-    for i in range(0, m, 4):
+    for i in range(0, m, _TOGETHER):
         a, b, c, d = _four_rows(first, i, m)
         ga, gb, gc, gd = lines[LINES + i], lines[LINES + i + 1], lines[LINES + i + 2], lines[LINES + i + 3]
         for j in range(center.size):
-            middle, factor = center[j], inv_scale[j]
-            score[j + intercept] += (
+            middle, factor = centers[j], factors[j]
+            sums[intercept + j] += (
                 ga * ((X[a, j] - middle) * factor)
                 + gb * ((X[b, j] - middle) * factor)
                 + gc * ((X[c, j] - middle) * factor)
