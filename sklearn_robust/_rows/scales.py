@@ -15,13 +15,13 @@ _STRIDE, _LEAST_LOG_SCALE, _MOST_SCALES = np.log(4.0), np.log(1e-300), 1200
 
 @jit_sums
 def mean_bisquare(residuals, weights, scale, target):
-    total = 0.0
+    total, inverse = 0.0, 1.0 / scale
     if weights.size:
         for i in range(residuals.size):
-            total += weights[i] * bisquare(residuals[i] / scale)
+            total += weights[i] * bisquare(residuals[i] * inverse)
     else:
         for i in range(residuals.size):
-            total += bisquare(residuals[i] / scale)
+            total += bisquare(residuals[i] * inverse)
     return total / target
 
 

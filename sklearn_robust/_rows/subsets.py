@@ -189,8 +189,9 @@ def _gather(Xt, y, weights, numbers, half, half_y, half_weights):
 def _bisquare_weights(residuals, weights, scale, out):
     """Write the weights, and return by how much they exceed the curvature of the loss."""
     total = slope = 0.0
+    inverse = 1.0 / scale
     for i in range(STEP * (residuals.size // STEP)):
-        u = residuals[i] / scale
+        u = residuals[i] * inverse
         w = weights[i] * bisquare_weight(u)
         out[i] = w
         total += w
