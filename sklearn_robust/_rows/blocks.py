@@ -45,8 +45,6 @@ class RowLaw(NamedTuple):
 
 _N_LAW = len(RowLaw._fields)
 _WITHOUT_COLUMNS = Frame(NONE, NONE, 0.0, 1.0, 1.0, False)
-_SAME_UNITS = NONE, NONE, 0.0, 1.0
-_KNOWN = {"noise": NONE, "frame": _WITHOUT_COLUMNS, "design": None, "_units": _SAME_UNITS}
 _NO_TERMS = np.empty(0, dtype=np.int64)
 _NOT_GIVEN = _NOT_PACKED = np.empty((0, 0, 0))
 _WEIGHT = np.array([mixture.WEIGHT])
@@ -266,8 +264,14 @@ class Rows:
     def _known(self, residuals) -> "Rows":
         """Rows without columns, whose target are these residuals (n,): made in no time, for they serve one pass."""
         rows = object.__new__(Rows)
-        rows.__dict__.update(_KNOWN, X=np.empty((len(residuals), 0)), y=residuals, weights=self.weights)
+        rows.__dict__.update(self._without_columns, y=residuals)
         return rows
+
+    @cached_property
+    def _without_columns(self) -> dict[str, Any]:
+        """What all rows without columns have in common, their properties among it."""
+        rows = Rows(np.empty((len(self), 0)), self.y, self.weights, NONE, _WITHOUT_COLUMNS)
+        return rows.__dict__ | {name: getattr(rows, name) for name in ("_chunk", "n_chunks", "_units", "design")}
 
     def gram(self) -> np.ndarray | Gram:
         """X'SX (q, q), of the sample weights alone, in working units."""

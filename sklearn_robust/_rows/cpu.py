@@ -247,7 +247,7 @@ def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale
                 xt = packed[start // BLOCK]
             else:
                 reading.pack(X, center, inv_scale, start, m, steps, intercept, xt, lines)
-        if want != PLAIN_GRAM:
+        if theta.size > 0 and want != PLAIN_GRAM:
             reading.subtract_fitted(X, center, inv_scale, theta, start, m, steps, intercept, lines)
         if want == RESIDUALS:
             for i in range(m):
@@ -272,10 +272,13 @@ def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale
                 _turn_to_scores(theta.size, with_shape, mixed, steps, xt, lines)
             else:
                 _add_scalars(with_shape, mixed, steps, lines, pointer(scalars[k]))
-                _factors(want, with_shape, mixed, steps, lines)
+                if theta.size > 0:
+                    _factors(want, with_shape, mixed, steps, lines)
         for k in range(kept.size):
             for i in range(m):
                 out[k, start + i] = lines[kept[k] * LINE + i]
+        if theta.size == 0:  # of known residuals the scalars are all
+            continue
         if want == SCORE:
             reading.add_score_rows(X, center, inv_scale, start, m, intercept, lines, linear[0])
         elif want != PLAIN_GRAM:
