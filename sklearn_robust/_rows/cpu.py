@@ -172,7 +172,6 @@ def _factors(want, learn_shape, mixed, steps, lines):
             lines[reading.LINES + LINE + i] = (
                 lines[reading.LINES + i] + lines[reading.S + i] * lines[vector.STRETCH + i]
             )
-            lines[reading.LINES + 2 * LINE + i] = lines[reading.LINES + 3 * LINE + i] = 0.0
         if learn_shape:
             for i in range(STEP * steps):
                 lines[reading.LINES + 2 * LINE + i] = -lines[reading.S + i] * lines[vector.PULL_ALPHA + i]
@@ -283,6 +282,8 @@ def sweep(X, packed, y, weights, noise, center, inv_scale, y_center, y_inv_scale
             reading.add_score_rows(X, center, inv_scale, start, m, intercept, lines, linear[0])
         elif want != PLAIN_GRAM:
             for k in range(linear.shape[0] if want == HESSIAN else 1):
+                if (k == 2 and not with_shape) or (k == 3 and not mixed):
+                    continue  # nothing depends on what is not learned
                 at = reading.S if want == MEAT else reading.LINES + k * LINE
                 add_score(xt, lines, at, STEP * steps, linear[k])
         if want != SCORE:
