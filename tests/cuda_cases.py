@@ -1,7 +1,9 @@
 """Fits and passes on a GPU, held against the CPU: the worst relative error of each case, a JSON line each.
 
-Run as a script with an argument, "passes", "fits", or "apart" for fits of arrays that refuse NumPy's: Numba's simulator
-of a GPU, taken unless NUMBA_ENABLE_CUDASIM=0 asks for a real one, is a switch of a whole process.
+Run as a script with an argument: "passes", "fits", "apart" for fits of arrays that refuse NumPy's, "many" for fits of
+more rows than are looked at on the CPU, or "benchmark". The last two have the CPU's loops in the place of kernels where
+there is no GPU. Numba's simulator of one, taken unless NUMBA_ENABLE_CUDASIM=0 asks for a real one, is a switch of a
+whole process.
 """
 
 import json
@@ -14,9 +16,10 @@ from unittest.mock import patch
 os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "1")
 
 import numpy as np
+from cuda_benchmark import benchmark
 
 from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor, _alone
-from sklearn_robust._rows import cpu, cuda, gpu, kernels
+from sklearn_robust._rows import cpu, cuda, gpu, kernels, on_device
 from sklearn_robust._rows.blocks import RowLaw, Rows
 from sklearn_robust._rows.cuda import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE, Frame
@@ -220,6 +223,34 @@ def apart(model, n=60, p=3, targets=0, inferred=True, **given):
         yield error(there.predict_interval(lying(X)), here.predict_interval(X))
 
 
+def many(model, outlying=0.0, df=2.5, p=3, lost=False, few_come=True, dtype=np.float64, more=False, flat=False):
+    """A fit of many rows that lie on the device; ``few_come`` to the CPU at a time, fewer numbers than rows."""
+    n = 30_000
+    X, y, weights, noise = data(n, p, df=df)
+    X = X.astype(dtype)
+    X[:, p - flat :] = 2.5
+    if lost:
+        X[:, 0] = np.arange(n) % 50 == 0
+        y = y + 1000.0 * X[:, 0]
+    y[: int(outlying * n)] += 100.0
+    given = {"sample_weight": np.round(2.0 * weights), "noise_scale": noise} if more else {}
+    here = type(model)(**model.get_params()).fit(X.astype(np.float64), y, **given)
+    model.set_params(device="cuda")
+    X, y = lying(X), lying(y)
+    brought = []
+
+    def to_host(values, bring=gpu.to_host):
+        brought.append(values.size)
+        return bring(values)
+
+    with patch.object(gpu, "to_host", to_host), patch.object(on_device, "_FEW_ENTRIES", 2**14):
+        there = model.fit(X, y, **given)
+    assert not few_come or max(brought) < n, max(brought)
+    for name in ATTRIBUTES.split():
+        yield error(getattr(there, name, 0.0), getattr(here, name, 0.0))
+    yield error(there.covariance_, here.covariance_)
+
+
 def weights_and_noise(n=60, zeros=0):
     _, _, weights, noise = data(n, 1)
     weights[:zeros] = 0.0
@@ -311,16 +342,40 @@ APART = {
     "precomputed kernel there": lambda: apart(G(kernel="precomputed", l2_regularization=1.0), inferred=False),
     "more columns than rows there": lambda: apart(A(l2_regularization=5.0), n=30, p=230, inferred=False),
 }
+MANY = {
+    "tails": lambda: many(A()),
+    "heavy tails": lambda: many(A(), df=1.0),
+    "Gaussian": lambda: many(A(), df=1e6),
+    "background": lambda: many(A(), outlying=0.15),
+    "background, float32": lambda: many(A(), outlying=0.15, dtype=np.float32),
+    "background, weights and noise": lambda: many(A(), outlying=0.15, more=True),
+    "held share": lambda: many(A(contamination=0.1), outlying=0.1),
+    "rare outliers": lambda: many(A(), outlying=2e-4, df=1e6, few_come=False),
+    "lost": lambda: many(A(), lost=True, few_come=False),
+    "lost beside a background": lambda: many(A(), outlying=0.1, lost=True, few_come=False),
+    "many columns": lambda: many(A(), outlying=0.1, p=70, few_come=False),
+    "constant column": lambda: many(A(), flat=True, few_come=False),
+    "general": lambda: many(G(), outlying=0.1, few_come=False),
+    "general, weights and noise": lambda: many(G(alpha=-2.0), outlying=0.1, more=True, few_come=False),
+    "general, given scale": lambda: many(G(alpha=0.0, c=1.0, init="ols"), few_come=False),
+}
+
+BENCHMARK = {
+    "float64": lambda: benchmark("float64"),
+    "float32": lambda: benchmark("float32"),
+    "out of memory": lambda: benchmark("float64", MemoryError()),
+    "broken": lambda: benchmark("float64", RuntimeError()),
+}
 
 if __name__ == "__main__":
     sys.setswitchinterval(1e-4)
     gpu.load()
     warnings.simplefilter("ignore")
-    cases = {"passes": PASSES, "fits": FITS, "apart": APART}[sys.argv[1]]
-    if sys.argv[1] == "apart" and cuda.simulated():
+    cases = {"passes": PASSES, "fits": FITS, "apart": APART, "many": MANY, "benchmark": BENCHMARK}[sys.argv[1]]
+    if sys.argv[1] in ("apart", "many", "benchmark") and cuda.simulated():
         import apart as stand_in
 
-        stand_in.install()
+        stand_in.install() if sys.argv[1] == "apart" else stand_in.install_loops()
     for name, case in cases.items():
         if len(sys.argv) > 2 and name not in sys.argv[2:]:
             continue

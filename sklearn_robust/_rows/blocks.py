@@ -13,6 +13,7 @@ from scipy import sparse
 
 from sklearn_robust._loss import mixture
 from sklearn_robust._rows import cpu
+from sklearn_robust._rows.aside import below, beyond, spread
 from sklearn_robust._rows.design import Gram, SparseDesign
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.scales import clean_scale, m_scale
@@ -299,6 +300,17 @@ class Rows:
 
         self._map(task)
         return out
+
+    def aside(self, values, limit: float, most: int) -> tuple[np.ndarray, float]:
+        """Numbers of at most so many of the rows of value (n,) below a limit, and the weighted sum of all values."""
+        numbers, total = below(values, self.weights, limit)
+        return numbers[spread(len(numbers), most)], total
+
+    def far(self, theta, reach: float) -> tuple[np.ndarray, np.ndarray, float]:
+        """Numbers of the rows with residuals beyond reach, sizes of these (k,), and the largest size of the others."""
+        sizes = self.residuals(theta)
+        numbers, nearest = beyond(np.abs(sizes, out=sizes), reach)
+        return numbers, sizes[numbers], nearest
 
     def m_scale(self, theta, n_coefs: float) -> float:
         """The M-scale of the residuals."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from sklearn_robust._loss import mixture
 from sklearn_robust._rows import cpu, gpu
+from sklearn_robust._rows.aside import below, beyond, spread
 from sklearn_robust._rows.blocks import RowLaw, Rows
 from sklearn_robust._rows.cuda import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE
@@ -23,6 +24,7 @@ from sklearn_robust._rows.sums import Sums
 _FEW_ENTRIES = 2**21
 # Entries that are formed at once: of features, or of the design where there are too many columns for one kernel.
 _CHUNK_ENTRIES = 2**22
+_LOOKED_AT = 2**24  # residuals at a time
 _ONE = np.ones(1)
 
 
@@ -59,6 +61,8 @@ class DeviceArray:
             if index.dtype == bool:
                 return self.take(np.flatnonzero(index))
             index = gpu.to_device(index)
+        elif isinstance(index, tuple):
+            index = tuple(map(gpu.to_device, index))
         return np.asarray(gpu.to_host(self.array[index]), dtype=np.float64)
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
@@ -122,7 +126,7 @@ class LazyWeights:
     def __len__(self) -> int:
         return len(self._rows)
 
-    @property
+    @cached_property
     def array(self):
         """On the device."""
         return self._rows.loss_weights(self._theta, self._law).array
@@ -289,6 +293,19 @@ class DeviceRows(Rows):
     def loss_weights(self, theta, law: RowLaw) -> DeviceVector:  # type: ignore[override]
         """The weight of the loss at each row (n,)."""
         return DeviceVector(self._terms_at(self.residuals(theta).array, law, False, np.array([mixture.WEIGHT]))[1][0])
+
+    def aside(self, values, limit: float, most: int) -> tuple[np.ndarray, float]:
+        """Numbers of at most so many of the rows of value (n,) below a limit, and the weighted sum of all values."""
+        if isinstance(values, np.ndarray):
+            return super().aside(values, limit, most)
+        numbers, total = below(values.array, self.there.weights if self.weights.size else NONE, limit)
+        return gpu.to_host(numbers[gpu.to_device(spread(len(numbers), most))]), total
+
+    def far(self, theta, reach: float) -> tuple[np.ndarray, np.ndarray, float]:
+        """Numbers of the rows with residuals beyond reach, sizes of these (k,), and the largest size of the others."""
+        sizes = abs(self.residuals(theta).array)
+        numbers, nearest = beyond(sizes, reach, at_once=_LOOKED_AT, here=gpu.to_host)
+        return numbers, gpu.to_host(sizes[gpu.to_device(numbers)]), nearest
 
     def m_scale(self, theta, n_coefs: float) -> float:
         """The M-scale of the residuals."""

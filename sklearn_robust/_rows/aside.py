@@ -1,0 +1,37 @@
+"""Rows that stand out by a number of theirs, found where these numbers lie, so that few come to the CPU from a GPU.
+
+Arrays are asked in words that those of NumPy and of a GPU have in common.
+"""
+
+import numpy as np
+
+_LOOKED_AT = 2**16  # numbers at a time
+
+
+def below(values, weights, limit: float):
+    """The numbers of the rows of some weight whose value (n,) is below a limit, and the weighted sum of all values."""
+    is_below = values < limit
+    if weights.size:
+        is_below &= weights > 0.0
+    return is_below.nonzero()[0], float(weights @ values if weights.size else values.sum())
+
+
+def spread(size: int, most: int) -> np.ndarray:
+    """At most so many of ``size`` numbers, evenly spread."""
+    return np.linspace(0, size - 1, min(size, most)).astype(np.intp)
+
+
+def beyond(values, reach: float, nearest=0.0, falling=False, at_once=_LOOKED_AT, here=np.asarray):
+    """The numbers of the values (n,) beyond reach, and the last of the others before it, from ``nearest`` on.
+
+    Above it and the largest, or where they are falling below it and the smallest. ``here`` brings numbers to the CPU.
+    """
+    numbers, last = [], np.minimum if falling else np.maximum
+    for first in range(0, len(values), at_once):
+        part = values[first : first + at_once]
+        far = part < reach if falling else part > reach
+        numbers.append(first + here(far.nonzero()[0]))
+        others = part[~far]
+        if others.size:
+            nearest = float(last(nearest, float(others.min() if falling else others.max())))
+    return np.concatenate(numbers), nearest
