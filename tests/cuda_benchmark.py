@@ -51,3 +51,11 @@ def benchmark(dtype, error=None):
         lost = k == 1 and error is not None
         assert (measured.NOT_MEASURED in line.values()) == lost, line
         yield 0.0 if lost else float(line["difference"])
+
+
+BENCHMARK = {
+    "float64": lambda: benchmark("float64"),
+    "float32": lambda: benchmark("float32"),
+    "out of memory": lambda: benchmark("float64", MemoryError()),
+    "broken": lambda: benchmark("float64", RuntimeError()),
+}

@@ -9,16 +9,18 @@ whole process.
 import json
 import os
 import sys
+import tracemalloc
 import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 from unittest.mock import patch
 
 os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "1")
 
 import numpy as np
-from cuda_benchmark import benchmark
+from cuda_benchmark import BENCHMARK
 
-from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor, _alone
+from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor, _alone, _checks
 from sklearn_robust._rows import cpu, cuda, gpu, kernels, on_device
 from sklearn_robust._rows.blocks import RowLaw, Rows
 from sklearn_robust._rows.cuda import MOST_COLUMNS
@@ -223,6 +225,19 @@ def apart(model, n=60, p=3, targets=0, inferred=True, **given):
         yield error(there.predict_interval(lying(X)), here.predict_interval(X))
 
 
+@contextmanager
+def sizes_brought():
+    """The sizes of arrays that come to the CPU meanwhile."""
+    sizes, bring = [], gpu.to_host
+
+    def to_host(values):
+        sizes.append(values.size)
+        return bring(values)
+
+    with patch.object(gpu, "to_host", to_host):
+        yield sizes
+
+
 def many(model, outlying=0.0, df=2.5, p=3, lost=False, few_come=True, dtype=np.float64, more=False, flat=False):
     """A fit of many rows that lie on the device; ``few_come`` to the CPU at a time, fewer numbers than rows."""
     n = 30_000
@@ -237,18 +252,35 @@ def many(model, outlying=0.0, df=2.5, p=3, lost=False, few_come=True, dtype=np.f
     here = type(model)(**model.get_params()).fit(X.astype(np.float64), y, **given)
     model.set_params(device="cuda")
     X, y = lying(X), lying(y)
-    brought = []
-
-    def to_host(values, bring=gpu.to_host):
-        brought.append(values.size)
-        return bring(values)
-
-    with patch.object(gpu, "to_host", to_host), patch.object(on_device, "_FEW_ENTRIES", 2**14):
+    with sizes_brought() as sizes, patch.object(on_device, "_FEW_ENTRIES", 2**14):
         there = model.fit(X, y, **given)
-    assert not few_come or max(brought) < n, max(brought)
+    assert not few_come or max(sizes) < n, max(sizes)
     for name in ATTRIBUTES.split():
         yield error(getattr(there, name, 0.0), getattr(here, name, 0.0))
     yield error(there.covariance_, here.covariance_)
+
+
+def few_bytes():
+    """What is not to be copied as a whole: an X with NaN, or with sums that overflow; and float32 that predicts."""
+    X = np.ones((2**16, 8), dtype=np.float32)
+    X[:, 0] = 3e38
+    missing = X.copy()
+    missing[70, 1] = np.nan
+    there, missing = DeviceArray(gpu.to_device(X)), DeviceArray(gpu.to_device(missing))
+    with sizes_brought() as sizes:
+        _checks.check_finite("X", there)
+        try:
+            _checks.check_finite("X", missing)
+        except ValueError as found:
+            assert str(found).startswith("X must be finite. Got NaN at row 70, column 1 (1 such entries)"), found
+        else:
+            raise AssertionError
+    yield float(max(sizes) > 1)
+    tracemalloc.start()
+    with patch.object(on_device, "_PREDICTED_ENTRIES", 2**12):
+        found = there.line(np.ones((8, 2)), np.zeros(2))
+    yield float(tracemalloc.get_traced_memory()[1] > X.nbytes)
+    yield error(found, np.full((len(X), 2), float(X[0, 0]) + 7.0))
 
 
 def weights_and_noise(n=60, zeros=0):
@@ -285,6 +317,7 @@ PASSES = {
     "no law, many columns": lambda: plain(20, 70, True, True, True),
     "same bits": same_bits,
     "taken": taken,
+    "few bytes": few_bytes,
 }
 FITS = {
     "adaptive": lambda: fits(A()),
@@ -358,13 +391,6 @@ MANY = {
     "general": lambda: many(G(), outlying=0.1, few_come=False),
     "general, weights and noise": lambda: many(G(alpha=-2.0), outlying=0.1, more=True, few_come=False),
     "general, given scale": lambda: many(G(alpha=0.0, c=1.0, init="ols"), few_come=False),
-}
-
-BENCHMARK = {
-    "float64": lambda: benchmark("float64"),
-    "float32": lambda: benchmark("float32"),
-    "out of memory": lambda: benchmark("float64", MemoryError()),
-    "broken": lambda: benchmark("float64", RuntimeError()),
 }
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from sklearn_robust._rows.sums import Sums
 _FEW_ENTRIES = 2**21
 # Entries that are formed at once: of features, or of the design where there are too many columns for one kernel.
 _CHUNK_ENTRIES = 2**22
+_PREDICTED_ENTRIES = 2**26  # at once
 _LOOKED_AT = 2**24  # residuals at a time
 _ONE = np.ones(1)
 
@@ -70,7 +71,16 @@ class DeviceArray:
 
     def line(self, coefs: np.ndarray, intercept):
         """The products of the rows with coefficients (p,) or (p, k), and the intercepts on top, on the device."""
-        return self.array @ gpu.to_device(coefs) + gpu.to_device(intercept)
+        coefs, intercept = gpu.to_device(coefs), gpu.to_device(intercept)
+        out, size = gpu.xp.empty((len(self), *coefs.shape[1:])), max(_PREDICTED_ENTRIES // self.shape[1], 1)
+        for first in range(0, len(self), size):  # a product with float64 makes a copy of float32
+            out[first : first + size] = self.array[first : first + size] @ coefs + intercept
+        return out
+
+    def infinite(self) -> np.ndarray:
+        """Where the entries are (m, ndim) that are no finite numbers, on the CPU."""
+        found = (~gpu.xp.isfinite(self.array)).reshape(-1).nonzero()[0]
+        return np.column_stack(np.unravel_index(gpu.to_host(found), self.shape))
 
     def sum(self, axis: int | None = None) -> np.ndarray:
         """The sum of all, or of rows or columns, on the CPU."""
