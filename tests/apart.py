@@ -135,10 +135,16 @@ def get_default_memory_pool():
     return SimpleNamespace(free_all_blocks=lambda: None)
 
 
+def solve_column_by_column(matrix, right, **options):
+    """As CuPy's, which would copy a matrix that lies row by row."""
+    assert matrix.flags.f_contiguous
+    return solve_triangular(matrix, right, **options)
+
+
 linalg = SimpleNamespace(cholesky=of_arrays(np.linalg.cholesky), solve=of_arrays(np.linalg.solve))
 cupyx = {
     "cupyx": SimpleNamespace(errstate=lambda **_: nullcontext(), empty_pinned=np.empty),
-    "cupyx.scipy.linalg": SimpleNamespace(solve_triangular=of_arrays(solve_triangular)),
+    "cupyx.scipy.linalg": SimpleNamespace(solve_triangular=of_arrays(solve_column_by_column)),
 }
 
 
