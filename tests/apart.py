@@ -27,6 +27,9 @@ class ndarray(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         return wrapped(getattr(ufunc, method)(*map(inside, inputs), **{k: inside(v) for k, v in options.items()}))
 
+    def __array_function__(self, function, types, given, options):
+        return of_arrays(function)(*given, **options)
+
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)

@@ -123,6 +123,10 @@ def taken():
     expected = rows.take(index).residuals(theta)
     yield error(there.take(index).residuals(theta), expected)
     yield error(there.host.residuals(theta), rows.residuals(theta))
+    with sizes_brought() as sizes:
+        found = there.spreads(4, slice(0, 2))
+    yield float(max(sizes) > 2)
+    yield error(found, rows.spreads(4, slice(0, 2)))
     there = DeviceRows(there.X, *(getattr(rows, name) for name in ("y", "weights", "noise", "frame")))
     yield error(there.take(index).residuals(theta), expected)
     yield error(
@@ -250,10 +254,12 @@ def many(model, outlying=0.0, df=2.5, p=3, lost=False, few_come=True, dtype=np.f
     y[: int(outlying * n)] += 100.0
     given = {"sample_weight": np.round(2.0 * weights), "noise_scale": noise} if more else {}
     here = type(model)(**model.get_params()).fit(X.astype(np.float64), y, **given)
-    model.set_params(device="cuda")
-    X, y = lying(X), lying(y)
+    there = model.set_params(device="cuda")
     with sizes_brought() as sizes, patch.object(on_device, "_FEW_ENTRIES", 2**14):
-        there = model.fit(X, y, **given)
+        there.fit(lying(X), lying(y), **given)
+        if model.warm_start:
+            there.fit(lying(X), lying(y - 0.1 * X[:, -1]), **given)
+            here.fit(X.astype(np.float64), y - 0.1 * X[:, -1], **given)
     assert not few_come or max(sizes) < n, max(sizes)
     for name in ATTRIBUTES.split():
         yield error(getattr(there, name, 0.0), getattr(here, name, 0.0))
@@ -384,6 +390,8 @@ MANY = {
     "background, weights and noise": lambda: many(A(), outlying=0.15, more=True),
     "held share": lambda: many(A(contamination=0.1), outlying=0.1),
     "rare outliers": lambda: many(A(), outlying=2e-4, df=1e6, few_come=False),
+    "warm start": lambda: many(A(warm_start=True), outlying=0.15),
+    "warm start, weights and noise": lambda: many(A(warm_start=True), more=True),
     "lost": lambda: many(A(), lost=True, few_come=False),
     "lost beside a background": lambda: many(A(), outlying=0.1, lost=True, few_come=False),
     "many columns": lambda: many(A(), outlying=0.1, p=70, few_come=False),

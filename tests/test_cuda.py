@@ -118,6 +118,13 @@ def test_kernels_compile_for_a_card(name, tmp_path, monkeypatch):
         assert "0 bytes spill stores, 0 bytes spill loads" in told, told
 
 
+@pytest.mark.parametrize("want", ["SCORE", "RESIDUALS"])
+def test_blocks_of_one_warp_fill_the_shared_memory(want):
+    resident = cuda.resident(getattr(cpu, want), MOST_BLOCKS)
+    taken = 8 * cuda.shared_numbers(getattr(cpu, want), MOST_BLOCKS) + 1024
+    assert resident * taken <= 227 * 1024 < (resident + 1) * taken
+
+
 def test_what_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr(cuda, "simulated", lambda: False)
     monkeypatch.setattr(gpu, "find_spec", lambda name: None if name == "cupy" else object())

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn_robust._fit.lost import has_lost, regained
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, quartile
 from sklearn_robust._fit.result import FitResult
-from sklearn_robust._fit.start import Start, is_rounding
+from sklearn_robust._fit.start import Start, is_rounding, witnesses
 from sklearn_robust._loss.rho import weight
 from sklearn_robust._rows.aside import beyond
 from sklearn_robust._rows.blocks import Rows
@@ -29,15 +29,7 @@ _LARGEST_LOG = 690.0  # of 1 + r
 # With fewer rows a coefficient nothing is told apart.
 FEW_ROWS_A_COEFFICIENT = 3.0
 # A fit is ruled by rows this many scales from the start's, if it brought them this much nearer.
-_FAR, _PLEASED, _MOST_ENTRIES = 6.0, 0.5, 100_000
-
-
-def witnesses(rows: Rows) -> Rows:
-    """As many of the rows, evenly spread, as tell a robust scale."""
-    most, n_rows = max(_MOST_ENTRIES // rows.frame.n_coefs, 1000), len(rows)
-    if n_rows <= most:
-        return rows
-    return rows.part("witnesses", lambda: np.linspace(0, n_rows - 1, most).astype(np.intp))
+_FAR, _PLEASED = 6.0, 0.5
 
 
 def has_vanished(objective: Objective, point: Point) -> bool:

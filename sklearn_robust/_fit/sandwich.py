@@ -126,10 +126,7 @@ def _has_enough(part: Rows) -> bool:
     """Whether every column of a part has a spread that does not rest on a few rows."""
     for first in range(0, part.X.shape[1], _COLUMNS):
         columns = slice(first, first + _COLUMNS)
-        sample = part.X[::_STRIDE, columns]
-        squares = sample - sample.mean(axis=0)
-        squares *= squares
-        total, leverage = squares.sum(axis=0), np.einsum("ij,ij->j", squares, squares)
+        total, leverage = part.spreads(_STRIDE, columns)
         enough = (total > 0.0) & (total * total >= _ENOUGH_ROWS / _STRIDE * leverage)
         if not (enough | np.isinf(part.frame.scale[columns])).all():
             return False

@@ -1,4 +1,4 @@
-"""Rows that stand out by a number of theirs, found where these numbers lie, so that few come to the CPU from a GPU.
+"""Rows that stand out, and columns by few rows of theirs, found where they lie, so that little comes from a GPU.
 
 Arrays are asked in words that those of NumPy and of a GPU have in common.
 """
@@ -19,6 +19,13 @@ def below(values, weights, limit: float):
 def spread(size: int, most: int) -> np.ndarray:
     """At most so many of ``size`` numbers, evenly spread."""
     return np.linspace(0, size - 1, min(size, most)).astype(np.intp)
+
+
+def spreads(X):
+    """Of columns of X (n, k), the sums over the rows of the squared deviations from the means, and of their squares."""
+    squares = X - X.mean(axis=0)
+    squares *= squares
+    return squares.sum(axis=0), np.einsum("ij,ij->j", squares, squares)
 
 
 def beyond(values, reach: float, nearest=0.0, falling=False, at_once=_LOOKED_AT, here=np.asarray):

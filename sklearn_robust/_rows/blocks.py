@@ -13,7 +13,7 @@ from scipy import sparse
 
 from sklearn_robust._loss import mixture
 from sklearn_robust._rows import cpu
-from sklearn_robust._rows.aside import below, beyond, spread
+from sklearn_robust._rows.aside import below, beyond, spread, spreads
 from sklearn_robust._rows.design import Gram, SparseDesign
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.scales import clean_scale, m_scale
@@ -305,6 +305,10 @@ class Rows:
         """Numbers of at most so many of the rows of value (n,) below a limit, and the weighted sum of all values."""
         numbers, total = below(values, self.weights, limit)
         return numbers[spread(len(numbers), most)], total
+
+    def spreads(self, stride: int, columns: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of squared deviations of columns, and of these squared, over every so many-th row."""
+        return spreads(self.X[::stride, columns])
 
     def far(self, theta, reach: float) -> tuple[np.ndarray, np.ndarray, float]:
         """Numbers of the rows with residuals beyond reach, sizes of these (k,), and the largest size of the others."""

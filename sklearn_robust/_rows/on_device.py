@@ -14,7 +14,7 @@ import numpy as np
 
 from sklearn_robust._loss import mixture
 from sklearn_robust._rows import cpu, gpu
-from sklearn_robust._rows.aside import below, beyond, spread
+from sklearn_robust._rows.aside import below, beyond, spread, spreads
 from sklearn_robust._rows.blocks import RowLaw, Rows
 from sklearn_robust._rows.cuda import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE
@@ -310,6 +310,11 @@ class DeviceRows(Rows):
             return super().aside(values, limit, most)
         numbers, total = below(values.array, self.there.weights if self.weights.size else NONE, limit)
         return gpu.to_host(numbers[gpu.to_device(spread(len(numbers), most))]), total
+
+    def spreads(self, stride: int, columns: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of squared deviations of columns, and of these squared, over every so many-th row."""
+        sample = self.X.array[::stride, columns].astype(np.float64)
+        return tuple(map(gpu.to_host, spreads(sample)))  # type: ignore[return-value]
 
     def far(self, theta, reach: float) -> tuple[np.ndarray, np.ndarray, float]:
         """Numbers of the rows with residuals beyond reach, sizes of these (k,), and the largest size of the others."""
