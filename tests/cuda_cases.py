@@ -134,9 +134,10 @@ def taken():
     )
 
 
-def fits(model, n=60, p=2, weighted=False, noisy=False, targets=0, outliers=0, df=2.0, inferred=True):
+def fits(model, n=60, p=2, weighted=False, noisy=False, targets=0, outliers=0, df=2.0, inferred=True, filled=False):
     X, y, weights, noise = data(n, p, df=df)
     y[:outliers] += 100.0
+    X[n // 2 : n // 2 + filled] = 1e9
     if targets:
         y = np.column_stack([y, *(y * (k + 1.0) + X[:, 0] for k in range(targets - 1))])
     given = {"sample_weight": weights if weighted else None, "noise_scale": noise if noisy else None}
@@ -331,6 +332,8 @@ FITS = {
     "adaptive, background": lambda: fits(A(), outliers=15, df=50.0),
     "adaptive, held share": lambda: fits(A(contamination=0.2), outliers=15),
     "adaptive, weights and noise": lambda: fits(A(), weighted=True, noisy=True, outliers=8),
+    "adaptive, fill values": lambda: fits(A(), weighted=True, noisy=True, filled=True),
+    "general, fill values": lambda: fits(G(init="ols"), filled=True, inferred=False),
     "adaptive, ridge": lambda: fits(A(l2_regularization=5.0)),
     "adaptive, irls": lambda: fits(A(solver="irls", contamination=0.0)),
     "adaptive, lbfgs": lambda: fits(A(solver="lbfgs", contamination=0.0)),
@@ -358,7 +361,8 @@ FITS = {
 }
 # What also runs on arrays that refuse NumPy's, and what is fitted and predicted there.
 SHARED = (
-    "adaptive", "adaptive, weights and noise", "adaptive, lbfgs", "adaptive, gnc", "general, MM", "general, lad",
+    "adaptive", "adaptive, weights and noise", "adaptive, fill values", "adaptive, lbfgs", "adaptive, gnc",
+    "general, MM", "general, lad",
     "several targets", "lying there", "lying there, float32", "lying there, zero weights", "exact kernel, newton",
     "exact kernel, irls", "exact kernel, targets", "more columns than rows", "landmarks made when wanted",
 )  # fmt: skip

@@ -6,6 +6,7 @@ Arrays are asked in words that those of NumPy and of a GPU have in common.
 import numpy as np
 
 _LOOKED_AT = 2**16  # numbers at a time
+_FAR_OUT = 1e4  # how many times as large as most a row is that hides these in a gram
 
 
 def below(values, weights, limit: float):
@@ -19,6 +20,12 @@ def below(values, weights, limit: float):
 def spread(size: int, most: int) -> np.ndarray:
     """At most so many of ``size`` numbers, evenly spread."""
     return np.linspace(0, size - 1, min(size, most)).astype(np.intp)
+
+
+def far_out(sizes):
+    """Sizes of rows (n,), divided by that from which on a row hides the others in a gram; None where none does."""
+    sizes /= _FAR_OUT * float(np.median(sizes)) or np.inf
+    return sizes if float(sizes.max()) > 1.0 else None
 
 
 def spreads(X):

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from sklearn_robust._loss import mixture
 from sklearn_robust._rows import cpu
-from sklearn_robust._rows.aside import below, beyond, spread, spreads
+from sklearn_robust._rows.aside import below, beyond, far_out, spread, spreads
 from sklearn_robust._rows.design import Gram, SparseDesign
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.scales import clean_scale, m_scale
@@ -27,8 +27,7 @@ CHUNK_ENTRIES, CHUNK_ROWS = 2**19, 2**16
 # where a row counts as so many at least.
 _TOGETHER, _LEAST_ENTRIES, _LEAST_WIDTH = 8, 2**17, 8
 _STRETCH = 256  # rows that are written out together
-# How many times as large as most a row is that hides these in a gram, and how many entries are looked at together.
-_FAR_OUT, _LOOKED_AT = 1e4, 2**16
+_LOOKED_AT = 2**16  # entries of X, together
 # Entries of X that are kept as a pass packs them, at most, where several targets read them.
 _PACKED_ENTRIES = 2**21
 
@@ -278,14 +277,18 @@ class Rows:
 
     def tamed_weights(self) -> np.ndarray | None:
         """Sample weights (n,), smaller where a row is so far out that a gram knows no other; None where none is."""
+        sizes = self._far_sizes()
+        return None if sizes is None else self.all_weights / np.maximum(sizes, 1.0) ** 2
+
+    def _far_sizes(self) -> np.ndarray | None:
+        """Sizes of the rows (n,), more than 1 where a row is so far out; None where none is."""
         if not isinstance(self.X, np.ndarray):
             return None
         sizes, stretch = np.empty(len(self)), max(_LOOKED_AT // max(self.X.shape[1], 1), 1)
         for first in range(0, len(self), stretch):
             part = slice(first, first + stretch)
             sizes[part] = np.abs((self.X[part] - self.frame.center) / self.frame.scale).max(axis=1, initial=0.0)
-        sizes /= _FAR_OUT * np.median(sizes) or np.inf
-        return self.all_weights / np.maximum(sizes, 1.0) ** 2 if sizes.max() > 1.0 else None
+        return far_out(sizes)
 
     def residual_sums(self, residuals, laws: list[RowLaw], learn_shape: bool) -> np.ndarray:
         """The scalars (k, 11) of known residuals (n,) at k laws: X is not read."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from sklearn_robust._loss import mixture
 from sklearn_robust._rows import cpu, gpu
-from sklearn_robust._rows.aside import below, beyond, spread, spreads
+from sklearn_robust._rows.aside import below, beyond, far_out, spread, spreads
 from sklearn_robust._rows.blocks import RowLaw, Rows
 from sklearn_robust._rows.cuda import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE
@@ -151,7 +151,8 @@ class _WideDesign:
     def __init__(self, rows: "DeviceRows"):
         self._rows = rows
 
-    def _chunks(self):
+    def chunks(self):
+        """Parts of the rows, and the design of each."""
         frame, X = self._rows.frame, self._rows.X.array
         first = int(frame.fit_intercept)
         size = max(_CHUNK_ENTRIES // frame.n_coefs, 1)
@@ -164,17 +165,17 @@ class _WideDesign:
     def predict(self, theta):
         """The fit (n,) at coefficients theta (q,)."""
         fitted, theta = gpu.xp.empty(len(self._rows)), gpu.to_device(theta)
-        for part, design in self._chunks():
+        for part, design in self.chunks():
             fitted[part] = design @ theta
         return fitted
 
     def adjoint(self, g) -> np.ndarray:
         """The sum (q,) of the rows, each times its g (n,)."""
-        return gpu.to_host(sum(g[part] @ design for part, design in self._chunks()))
+        return gpu.to_host(sum(g[part] @ design for part, design in self.chunks()))
 
     def gram(self, g) -> np.ndarray:
         """The rows' outer products, each times its g (n,): a matrix (q, q)."""
-        return gpu.to_host(sum(design.T @ (g[part, None] * design) for part, design in self._chunks()))
+        return gpu.to_host(sum(design.T @ (g[part, None] * design) for part, design in self.chunks()))
 
 
 @dataclass(frozen=True)
@@ -310,6 +311,14 @@ class DeviceRows(Rows):
             return super().aside(values, limit, most)
         numbers, total = below(values.array, self.there.weights if self.weights.size else NONE, limit)
         return gpu.to_host(numbers[gpu.to_device(spread(len(numbers), most))]), total
+
+    def _far_sizes(self) -> np.ndarray | None:
+        """Sizes of the rows (n,), more than 1 where a row is so far out; None where none is."""
+        sizes, first = gpu.xp.empty(len(self)), int(self.frame.fit_intercept)
+        for part, design in _WideDesign(self).chunks():
+            sizes[part] = abs(design[:, first:]).max(axis=1)
+        sizes = far_out(sizes)
+        return None if sizes is None else gpu.to_host(sizes)
 
     def spreads(self, stride: int, columns: slice) -> tuple[np.ndarray, np.ndarray]:
         """Sums of squared deviations of columns, and of these squared, over every so many-th row."""
