@@ -333,7 +333,7 @@ FITS = {
     "adaptive, held share": lambda: fits(A(contamination=0.2), outliers=15),
     "adaptive, weights and noise": lambda: fits(A(), weighted=True, noisy=True, outliers=8),
     "adaptive, fill values": lambda: fits(A(), weighted=True, noisy=True, filled=True),
-    "general, fill values": lambda: fits(G(init="ols"), filled=True, inferred=False),
+    "general, fill values": lambda: fits(G(alpha=-2.0, init="s"), filled=True),
     "adaptive, ridge": lambda: fits(A(l2_regularization=5.0)),
     "adaptive, irls": lambda: fits(A(solver="irls", contamination=0.0)),
     "adaptive, lbfgs": lambda: fits(A(solver="lbfgs", contamination=0.0)),
