@@ -33,6 +33,7 @@ WANTS = {"gradient": cpu.SCORE, "gram": cpu.GRAM, "Hessian": cpu.HESSIAN}
 # Rows that the CPU fits at most, on which values are compared (the last tile nearly empty, in a block that has had
 # others), and whose pass takes no time.
 MOST_ON_CPU, COMPARED, FEW = 10**6, 2**19 + 3, 1000
+READ = 2**28  # numbers, for the bandwidth
 LAW = RowLaw(1.2, 0.7, -2.0, 0.1, 0.2)
 NOT_MEASURED = "not measured"
 
@@ -49,7 +50,7 @@ def synchronised(task):
 
 def bandwidth():
     """Bytes a second of reading an array too large for any cache."""
-    values = gpu.xp.ones(2**28)
+    values = gpu.xp.ones(READ)
     time = bench.in_turns({"read": synchronised(values.sum)})["read"]
     return values.nbytes / time
 
@@ -122,13 +123,14 @@ def main():
     gpu.load()
     name = gpu.xp.cuda.runtime.getDeviceProperties(gpu.xp.cuda.Device().id)["name"].decode()
     speed = bandwidth()
+    card = f"Card: {name}, {speed / 1e12:.2f} TB/s measured, X in {arguments.dtype}, {datetime.date.today()}."
     lines = []
-    for n in (size for size in ROWS if size <= arguments.rows):
-        for p in COLUMNS:
+    try:
+        for n, p in product((size for size in ROWS if size <= arguments.rows), COLUMNS):
             lines.append(measure(n, p, arguments.dtype, speed))
             bench.show(lines[-1])
-    card = f"Card: {name}, {speed / 1e12:.2f} TB/s measured, X in {arguments.dtype}, {datetime.date.today()}."
-    bench.publish(lines, arguments, (card,))
+    finally:  # what was measured is kept
+        bench.publish(lines, arguments, (card,))
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def check_finite(name: str, array) -> None:
     with np.errstate(all="ignore"):
         if np.isfinite(array.sum()):
             return
-    bad = np.argwhere(~np.isfinite(array))
+    bad = array.infinite() if isinstance(array, DeviceArray) else np.argwhere(~np.isfinite(array))
     if len(bad) == 0:
         return
     _refuse_infinite(name, array[tuple(bad[0])], bad, array.ndim)

@@ -1,6 +1,7 @@
 """A stand-in for CuPy on Numba's simulator: an array namespace whose arrays refuse NumPy's, as those of a card do.
 
-What is not said here is NumPy's, of arrays of this module alone. ``install`` makes it what rows on a GPU lie in.
+What is not said here is NumPy's, of arrays of this module alone. ``install`` makes it what rows on a GPU lie in, and
+``install_loops`` has the CPU's loops in the place of kernels as well, for more rows than a simulator has time for.
 """
 
 import sys
@@ -11,7 +12,9 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from scipy.linalg import solve_triangular
 
-from sklearn_robust._rows import gpu
+from sklearn_robust._rows import cpu, gpu
+from sklearn_robust._rows.blocks import RowLaw, Rows
+from sklearn_robust._rows.frame import NONE, Frame
 
 
 class ndarray(NDArrayOperatorsMixin):
@@ -23,6 +26,9 @@ class ndarray(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         return wrapped(getattr(ufunc, method)(*map(inside, inputs), **{k: inside(v) for k, v in options.items()}))
+
+    def __array_function__(self, function, types, given, options):
+        return of_arrays(function)(*given, **options)
 
     def __getattr__(self, name):
         if name.startswith("__"):
@@ -63,6 +69,8 @@ def inside(given):
 
 
 def wrapped(found):
+    if isinstance(found, tuple):
+        return tuple(map(wrapped, found))
     return ndarray(found) if isinstance(found, np.ndarray | np.generic) else found
 
 
@@ -96,6 +104,7 @@ def empty(shape, dtype=float):
 
 class Device:
     id, attributes = 0, {"MultiProcessorCount": 2}
+    synchronize = staticmethod(lambda: None)
 
     def __eq__(self, other):
         return isinstance(other, Device)
@@ -115,11 +124,30 @@ class Stream:
 
 
 default = Stream()
-cuda = SimpleNamespace(Device=Device, Stream=Stream, get_current_stream=lambda: default)
+runtime = SimpleNamespace(getDeviceProperties=lambda number: {"name": b"none"})
+cuda = SimpleNamespace(Device=Device, Stream=Stream, get_current_stream=lambda: default, runtime=runtime)
+random = SimpleNamespace(default_rng=lambda: Random())
+
+
+class Random:
+    def __getattr__(self, name):
+        return of_arrays(getattr(np.random.default_rng(), name))
+
+
+def get_default_memory_pool():
+    return SimpleNamespace(free_all_blocks=lambda: None)
+
+
+def solve_column_by_column(matrix, right, **options):
+    """As CuPy's, which would copy a matrix that lies row by row."""
+    assert matrix.flags.f_contiguous
+    return solve_triangular(matrix, right, **options)
+
+
 linalg = SimpleNamespace(cholesky=of_arrays(np.linalg.cholesky), solve=of_arrays(np.linalg.solve))
 cupyx = {
     "cupyx": SimpleNamespace(errstate=lambda **_: nullcontext(), empty_pinned=np.empty),
-    "cupyx.scipy.linalg": SimpleNamespace(solve_triangular=of_arrays(solve_triangular)),
+    "cupyx.scipy.linalg": SimpleNamespace(solve_triangular=of_arrays(solve_column_by_column)),
 }
 
 
@@ -127,3 +155,35 @@ def install():
     gpu.load()
     sys.modules.update(cupyx)
     gpu.xp, gpu.for_kernels = sys.modules[__name__], lambda values, sync=False: values.values
+
+
+def sweep(X, y, weights, noise, weighted, noisy, n, columns, head, theta, learn_shape, want, out):
+    """``gpu.sweep``."""
+    center, inv_scale = columns
+    frame = Frame(center, 1.0 / inv_scale, head[0], 1.0 / head[1], 1.0, len(theta) > len(center))
+    X = X.reshape(n, -1).astype(float)
+    rows = Rows(X, y, weights if weighted else NONE, noise if noisy else NONE, frame)
+    if want == cpu.RESIDUALS:
+        out.values[:] = rows.residuals(theta)
+        return None
+    scalars, *sums = rows._sweep(theta, [RowLaw(*head[2:])], want, learn_shape)
+    return scalars[0], *sums
+
+
+def known(residuals, weights, weighted, laws, learn_shape, kept=(), out=None):
+    """``gpu.known``."""
+    rows = Rows(np.empty((len(residuals), 0)), inside(residuals), weights if weighted else NONE, NONE, _NO_COLUMNS)
+    terms = np.empty((max(len(kept), 1), len(residuals)))
+    kept = np.array(kept, dtype=np.int64)
+    scalars = rows._sweep(NONE, laws, cpu.SCORE, learn_shape, kept, terms)[0]
+    if len(kept):
+        out.values[:] = terms
+    return scalars
+
+
+_NO_COLUMNS = Frame(NONE, NONE, 0.0, 1.0, 1.0, False)
+
+
+def install_loops():
+    install()
+    gpu.sweep, gpu.known = sweep, known

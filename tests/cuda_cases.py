@@ -1,22 +1,27 @@
 """Fits and passes on a GPU, held against the CPU: the worst relative error of each case, a JSON line each.
 
-Run as a script with an argument, "passes", "fits", or "apart" for fits of arrays that refuse NumPy's: Numba's simulator
-of a GPU, taken unless NUMBA_ENABLE_CUDASIM=0 asks for a real one, is a switch of a whole process.
+Run as a script with an argument: "passes", "fits", "apart" for fits of arrays that refuse NumPy's, "many" for fits of
+more rows than are looked at on the CPU, or "benchmark". The last two have the CPU's loops in the place of kernels where
+there is no GPU. Numba's simulator of one, taken unless NUMBA_ENABLE_CUDASIM=0 asks for a real one, is a switch of a
+whole process.
 """
 
 import json
 import os
 import sys
+import tracemalloc
 import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 from unittest.mock import patch
 
 os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "1")
 
 import numpy as np
+from cuda_benchmark import BENCHMARK
 
-from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor, _alone
-from sklearn_robust._rows import cpu, cuda, gpu, kernels
+from sklearn_robust import AdaptiveRobustRegressor, GeneralRobustRegressor, _alone, _checks
+from sklearn_robust._rows import cpu, cuda, gpu, kernels, on_device
 from sklearn_robust._rows.blocks import RowLaw, Rows
 from sklearn_robust._rows.cuda import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE, Frame
@@ -118,6 +123,10 @@ def taken():
     expected = rows.take(index).residuals(theta)
     yield error(there.take(index).residuals(theta), expected)
     yield error(there.host.residuals(theta), rows.residuals(theta))
+    with sizes_brought() as sizes:
+        found = there.spreads(4, slice(0, 2))
+    yield float(max(sizes) > 2)
+    yield error(found, rows.spreads(4, slice(0, 2)))
     there = DeviceRows(there.X, *(getattr(rows, name) for name in ("y", "weights", "noise", "frame")))
     yield error(there.take(index).residuals(theta), expected)
     yield error(
@@ -125,9 +134,10 @@ def taken():
     )
 
 
-def fits(model, n=60, p=2, weighted=False, noisy=False, targets=0, outliers=0, df=2.0, inferred=True):
+def fits(model, n=60, p=2, weighted=False, noisy=False, targets=0, outliers=0, df=2.0, inferred=True, filled=False):
     X, y, weights, noise = data(n, p, df=df)
     y[:outliers] += 100.0
+    X[n // 2 : n // 2 + filled] = 1e9
     if targets:
         y = np.column_stack([y, *(y * (k + 1.0) + X[:, 0] for k in range(targets - 1))])
     given = {"sample_weight": weights if weighted else None, "noise_scale": noise if noisy else None}
@@ -220,6 +230,66 @@ def apart(model, n=60, p=3, targets=0, inferred=True, **given):
         yield error(there.predict_interval(lying(X)), here.predict_interval(X))
 
 
+@contextmanager
+def sizes_brought():
+    """The sizes of arrays that come to the CPU meanwhile."""
+    sizes, bring = [], gpu.to_host
+
+    def to_host(values):
+        sizes.append(values.size)
+        return bring(values)
+
+    with patch.object(gpu, "to_host", to_host):
+        yield sizes
+
+
+def many(model, outlying=0.0, df=2.5, p=3, lost=False, few_come=True, dtype=np.float64, more=False, flat=False):
+    """A fit of many rows that lie on the device; ``few_come`` to the CPU at a time, fewer numbers than rows."""
+    n = 30_000
+    X, y, weights, noise = data(n, p, df=df)
+    X = X.astype(dtype)
+    X[:, p - flat :] = 2.5
+    if lost:
+        X[:, 0] = np.arange(n) % 50 == 0
+        y = y + 1000.0 * X[:, 0]
+    y[: int(outlying * n)] += 100.0
+    given = {"sample_weight": np.round(2.0 * weights), "noise_scale": noise} if more else {}
+    here = type(model)(**model.get_params()).fit(X.astype(np.float64), y, **given)
+    there = model.set_params(device="cuda")
+    with sizes_brought() as sizes, patch.object(on_device, "_FEW_ENTRIES", 2**14):
+        there.fit(lying(X), lying(y), **given)
+        if model.warm_start:
+            there.fit(lying(X), lying(y - 0.1 * X[:, -1]), **given)
+            here.fit(X.astype(np.float64), y - 0.1 * X[:, -1], **given)
+    assert not few_come or max(sizes) < n, max(sizes)
+    for name in ATTRIBUTES.split():
+        yield error(getattr(there, name, 0.0), getattr(here, name, 0.0))
+    yield error(there.covariance_, here.covariance_)
+
+
+def few_bytes():
+    """What is not to be copied as a whole: an X with NaN, or with sums that overflow; and float32 that predicts."""
+    X = np.ones((2**16, 8), dtype=np.float32)
+    X[:, 0] = 3e38
+    missing = X.copy()
+    missing[70, 1] = np.nan
+    there, missing = DeviceArray(gpu.to_device(X)), DeviceArray(gpu.to_device(missing))
+    with sizes_brought() as sizes:
+        _checks.check_finite("X", there)
+        try:
+            _checks.check_finite("X", missing)
+        except ValueError as found:
+            assert str(found).startswith("X must be finite. Got NaN at row 70, column 1 (1 such entries)"), found
+        else:
+            raise AssertionError
+    yield float(max(sizes) > 1)
+    tracemalloc.start()
+    with patch.object(on_device, "_PREDICTED_ENTRIES", 2**12):
+        found = there.line(np.ones((8, 2)), np.zeros(2))
+    yield float(tracemalloc.get_traced_memory()[1] > X.nbytes)
+    yield error(found, np.full((len(X), 2), float(X[0, 0]) + 7.0))
+
+
 def weights_and_noise(n=60, zeros=0):
     _, _, weights, noise = data(n, 1)
     weights[:zeros] = 0.0
@@ -254,6 +324,7 @@ PASSES = {
     "no law, many columns": lambda: plain(20, 70, True, True, True),
     "same bits": same_bits,
     "taken": taken,
+    "few bytes": few_bytes,
 }
 FITS = {
     "adaptive": lambda: fits(A()),
@@ -261,6 +332,8 @@ FITS = {
     "adaptive, background": lambda: fits(A(), outliers=15, df=50.0),
     "adaptive, held share": lambda: fits(A(contamination=0.2), outliers=15),
     "adaptive, weights and noise": lambda: fits(A(), weighted=True, noisy=True, outliers=8),
+    "adaptive, fill values": lambda: fits(A(), weighted=True, noisy=True, filled=True),
+    "general, fill values": lambda: fits(G(alpha=-2.0, init="s"), filled=True),
     "adaptive, ridge": lambda: fits(A(l2_regularization=5.0)),
     "adaptive, irls": lambda: fits(A(solver="irls", contamination=0.0)),
     "adaptive, lbfgs": lambda: fits(A(solver="lbfgs", contamination=0.0)),
@@ -288,7 +361,8 @@ FITS = {
 }
 # What also runs on arrays that refuse NumPy's, and what is fitted and predicted there.
 SHARED = (
-    "adaptive", "adaptive, weights and noise", "adaptive, lbfgs", "adaptive, gnc", "general, MM", "general, lad",
+    "adaptive", "adaptive, weights and noise", "adaptive, fill values", "adaptive, lbfgs", "adaptive, gnc",
+    "general, MM", "general, lad",
     "several targets", "lying there", "lying there, float32", "lying there, zero weights", "exact kernel, newton",
     "exact kernel, irls", "exact kernel, targets", "more columns than rows", "landmarks made when wanted",
 )  # fmt: skip
@@ -311,16 +385,35 @@ APART = {
     "precomputed kernel there": lambda: apart(G(kernel="precomputed", l2_regularization=1.0), inferred=False),
     "more columns than rows there": lambda: apart(A(l2_regularization=5.0), n=30, p=230, inferred=False),
 }
+MANY = {
+    "tails": lambda: many(A()),
+    "heavy tails": lambda: many(A(), df=1.0),
+    "Gaussian": lambda: many(A(), df=1e6),
+    "background": lambda: many(A(), outlying=0.15),
+    "background, float32": lambda: many(A(), outlying=0.15, dtype=np.float32),
+    "background, weights and noise": lambda: many(A(), outlying=0.15, more=True),
+    "held share": lambda: many(A(contamination=0.1), outlying=0.1),
+    "rare outliers": lambda: many(A(), outlying=2e-4, df=1e6, few_come=False),
+    "warm start": lambda: many(A(warm_start=True), outlying=0.15),
+    "warm start, weights and noise": lambda: many(A(warm_start=True), more=True),
+    "lost": lambda: many(A(), lost=True, few_come=False),
+    "lost beside a background": lambda: many(A(), outlying=0.1, lost=True, few_come=False),
+    "many columns": lambda: many(A(), outlying=0.1, p=70, few_come=False),
+    "constant column": lambda: many(A(), flat=True, few_come=False),
+    "general": lambda: many(G(), outlying=0.1, few_come=False),
+    "general, weights and noise": lambda: many(G(alpha=-2.0), outlying=0.1, more=True, few_come=False),
+    "general, given scale": lambda: many(G(alpha=0.0, c=1.0, init="ols"), few_come=False),
+}
 
 if __name__ == "__main__":
     sys.setswitchinterval(1e-4)
     gpu.load()
     warnings.simplefilter("ignore")
-    cases = {"passes": PASSES, "fits": FITS, "apart": APART}[sys.argv[1]]
-    if sys.argv[1] == "apart" and cuda.simulated():
+    cases = {"passes": PASSES, "fits": FITS, "apart": APART, "many": MANY, "benchmark": BENCHMARK}[sys.argv[1]]
+    if sys.argv[1] in ("apart", "many", "benchmark") and cuda.simulated():
         import apart as stand_in
 
-        stand_in.install()
+        stand_in.install() if sys.argv[1] == "apart" else stand_in.install_loops()
     for name, case in cases.items():
         if len(sys.argv) > 2 and name not in sys.argv[2:]:
             continue

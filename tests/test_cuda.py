@@ -47,7 +47,7 @@ def data():
     return X, X.sum(axis=1) + rng.standard_t(3, size=40)
 
 
-def errors_of(cases, simulated):
+def errors_of(cases, simulated, least=12):
     found = subprocess.run(
         [sys.executable, "-W", "error", HERE / "cuda_cases.py", cases],
         cwd=HERE.parent,
@@ -58,19 +58,28 @@ def errors_of(cases, simulated):
     )
     assert found.returncode == 0, found.stdout + found.stderr
     errors = dict(map(json.loads, found.stdout.splitlines()))
-    assert len(errors) >= 12
+    assert len(errors) >= least
     return {name: error for name, error in errors.items() if not error < 1e-10}
 
 
-@pytest.mark.parametrize("cases", ["passes", "fits", "apart"])
+@pytest.mark.parametrize("cases", ["passes", "fits", "apart", "many"])
 def test_the_simulated_gpu_equals_the_cpu(cases):
     assert errors_of(cases, simulated=True) == {}
 
 
+def test_the_benchmark_runs_on_a_stand_in():
+    assert errors_of("benchmark", simulated=True, least=4) == {}
+
+
 @pytest.mark.skipif(bool(gpu.missing()), reason=f"a GPU is needed: {gpu.missing()}")
-@pytest.mark.parametrize("cases", ["passes", "fits", "apart"])
+@pytest.mark.parametrize("cases", ["passes", "fits", "apart", "many"])
 def test_a_gpu_equals_the_cpu(cases):
     assert errors_of(cases, simulated=False) == {}
+
+
+@pytest.mark.skipif(bool(gpu.missing()), reason=f"a GPU is needed: {gpu.missing()}")
+def test_the_benchmark_runs_on_a_gpu():
+    assert errors_of("benchmark", simulated=False, least=4) == {}
 
 
 def absent():
@@ -107,6 +116,13 @@ def test_kernels_compile_for_a_card(name, tmp_path, monkeypatch):
         command = [ptxas, "-v", "-arch=sm_90", "kernel.ptx", "-o", "kernel.cubin"]
         told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
         assert "0 bytes spill stores, 0 bytes spill loads" in told, told
+
+
+@pytest.mark.parametrize("want", ["SCORE", "RESIDUALS"])
+def test_blocks_of_one_warp_fill_the_shared_memory(want):
+    resident = cuda.resident(getattr(cpu, want), MOST_BLOCKS)
+    taken = 8 * cuda.shared_numbers(getattr(cpu, want), MOST_BLOCKS) + 1024
+    assert resident * taken <= 227 * 1024 < (resident + 1) * taken
 
 
 def test_what_is_not_installed_is_named(monkeypatch):

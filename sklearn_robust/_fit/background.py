@@ -38,11 +38,10 @@ from sklearn_robust._fit.leaving import (
     near_scale,
     recentred_scale,
     same_scale,
-    witnesses,
 )
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, logit, quartile
 from sklearn_robust._fit.shape_scale import LARGEST_SHARE, Learned
-from sklearn_robust._fit.start import Start, is_rounding, sharpened
+from sklearn_robust._fit.start import Start, is_rounding, sharpened, witnesses
 from sklearn_robust._rows.sums import DIRTY
 
 # Widths in units of the start's scale: where the gain is measured, where the basin is found, where the fit ends.

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_robust._fit.objective import NORMAL_QUARTILE
-from sklearn_robust._rows.blocks import Rows, spread_index
+from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.spread import spread_index
 from sklearn_robust._rows.subsets import Eliminated
 from sklearn_robust._rows.vector import STEP
 

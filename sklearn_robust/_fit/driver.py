@@ -27,8 +27,9 @@ from sklearn_robust._fit.ridge import residual_dof, scaling_of
 from sklearn_robust._fit.sandwich import sandwich
 from sklearn_robust._fit.start import Start, find_start, ols
 from sklearn_robust._rows import cpu
-from sklearn_robust._rows.blocks import Rows, spread_index
+from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.kernels import KernelRows
+from sklearn_robust._rows.spread import spread_index
 from sklearn_robust._rows.threads import serial_blas
 
 SOLVERS = {"auto": Newton, "newton": Newton, "irls": IRLS, "lbfgs": LBFGS}

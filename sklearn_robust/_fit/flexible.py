@@ -24,9 +24,10 @@ from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point
 from sklearn_robust._fit.ridge import Inverse
 from sklearn_robust._fit.start import Start, annealed, ols
 from sklearn_robust._rows import cpu
-from sklearn_robust._rows.blocks import Rows, spread_index
+from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import median
 from sklearn_robust._rows.kernels import KernelRows
+from sklearn_robust._rows.spread import spread_index
 from sklearn_robust._rows.sums import SCALE
 
 # Rows for each degree of freedom at the rigid start, and where a background is looked for.

@@ -7,8 +7,9 @@ import numpy as np
 from sklearn_robust._fit.lost import has_lost, regained
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, quartile
 from sklearn_robust._fit.result import FitResult
-from sklearn_robust._fit.start import Start, is_rounding
+from sklearn_robust._fit.start import Start, is_rounding, witnesses
 from sklearn_robust._loss.rho import weight
+from sklearn_robust._rows.aside import beyond
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.frame import median
 from sklearn_robust._rows.sums import DIRTY
@@ -24,20 +25,11 @@ _GAUSSIAN, GROSS = 1.9, 7.0
 # How far out rows may be outliers; the index that the heaviest tails have there, nearly Cauchy's; and a gap that they
 # hardly ever leave.
 FAR_ENOUGH, _TAIL, _NO_TAIL, _SURE_GAP = 3.5, 0.85, 1.5, 4.0
-_LOOKED_AT = 2**16  # residuals at a time
 _LARGEST_LOG = 690.0  # of 1 + r
 # With fewer rows a coefficient nothing is told apart.
 FEW_ROWS_A_COEFFICIENT = 3.0
 # A fit is ruled by rows this many scales from the start's, if it brought them this much nearer.
-_FAR, _PLEASED, _MOST_ENTRIES = 6.0, 0.5, 100_000
-
-
-def witnesses(rows: Rows) -> Rows:
-    """As many of the rows, evenly spread, as tell a robust scale."""
-    most, n_rows = max(_MOST_ENTRIES // rows.frame.n_coefs, 1000), len(rows)
-    if n_rows <= most:
-        return rows
-    return rows.part("witnesses", lambda: np.linspace(0, n_rows - 1, most).astype(np.intp))
+_FAR, _PLEASED = 6.0, 0.5
 
 
 def has_vanished(objective: Objective, point: Point) -> bool:
@@ -125,7 +117,7 @@ def has_gap(sizes, weights, scale: float, reach: float = FAR_ENOUGH) -> bool:
     Of a tail that falls off as x^-a, k times the logarithm of the ratio of the k-th largest to the next is exponential
     of rate a (A. Rényi, Acta Mathematica Hungarica 4, 1953), and no law here has a smaller one than Cauchy's.
     """
-    far, nearest = _beyond(sizes, reach * scale)
+    far, nearest = beyond(sizes, reach * scale)
     return _breaks_off(sizes[far], weights[far] if weights.size else np.ones(len(far)), nearest, scale)
 
 
@@ -148,13 +140,11 @@ def _far_rows(rows: Rows, point: Point, reach: float) -> tuple[np.ndarray, np.nd
     """
     law = point.law
     if law.alpha < 2.0 and isinstance(point.weights, np.ndarray):
-        far, nearest = _beyond(point.weights, weight(reach, law.alpha, law.c), 1.0, falling=True)
+        far, nearest = beyond(point.weights, weight(reach, law.alpha, law.c), 1.0, falling=True)
         sizes = _sizes(np.append(point.weights[far], nearest), law)
         sizes, nearest = sizes[:-1], min(float(sizes[-1]), reach)
     else:
-        residuals = np.asarray(rows.residuals(point.theta))
-        far, nearest = _beyond(np.abs(residuals, out=residuals), reach)
-        sizes = residuals[far]
+        far, sizes, nearest = rows.far(point.theta, reach)
     return sizes, rows.weights[far] if rows.weights.size else np.ones(len(far)), nearest
 
 
@@ -162,20 +152,6 @@ def _sizes(weights, law: Law) -> np.ndarray:
     """Sizes (n,) of residuals whose weights (n,) these are, of a law below alpha = 2; of 1e150 c at most."""
     log1p_r = np.minimum(2.0 / (law.alpha - 2.0) * np.log(np.maximum(weights, np.finfo(float).tiny)), _LARGEST_LOG)
     return law.c * np.sqrt((2.0 - law.alpha) * np.expm1(log1p_r))
-
-
-def _beyond(values, reach: float, nearest=0.0, falling=False) -> tuple[np.ndarray, float]:
-    """The numbers of the values (n,) beyond reach, and the last of the others before it, from ``nearest`` on.
-
-    Above it and the largest, or where they are falling below it and the smallest.
-    """
-    numbers = []
-    for first in range(0, len(values), _LOOKED_AT):
-        part = values[first : first + _LOOKED_AT]
-        far = part < reach if falling else part > reach
-        numbers.append(first + np.flatnonzero(far))
-        nearest = float((np.min if falling else np.max)(part, where=~far, initial=nearest))
-    return np.concatenate(numbers), nearest
 
 
 def is_ruled(objective: Objective, start: Start, point: Point) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from sklearn_robust._fit.objective import Law, Objective, Point
 from sklearn_robust._fit.ridge import Inverse
 from sklearn_robust._rows import cpu
+from sklearn_robust._rows.spread import evenly_spread
 
 # Welsch's loss at a c that is 95% efficient at Gaussian noise. Rows of a smaller weight are left aside, and so many of
 # their entries are looked at.
@@ -82,7 +83,7 @@ def of_some_rows(objective: Objective) -> Objective:
     if n <= max(_MANY, _MANY_A_COEFFICIENT * q) or not isinstance(objective.inverse, Inverse):
         return objective
     size = max(n // _MANY_A_COEFFICIENT, _MANY // 4, _MANY_A_COEFFICIENT * q // 4)
-    some = rows.part("looked at", lambda: np.linspace(0, n - 1, size).astype(np.intp))
+    some = rows.part("looked at", lambda: evenly_spread(n, size))
     factor = some.total_weight / objective.total
     inverse = objective.inverse.scaled(1.0 / factor)
     penalty, total = factor * objective.penalty, some.total_weight
@@ -94,7 +95,7 @@ def has_lost(objective: Objective, point: Point, curvatures) -> bool:
     inverse, gram = objective.inverse, point.curved_gram(curvatures)
     if not (isinstance(inverse, Inverse) and isinstance(gram, np.ndarray)):
         return False
-    columns, usual = _left_aside(objective, inverse, np.asarray(point.weights))
+    columns, usual = _left_aside(objective, inverse, point.weights)
     if not len(usual):
         return False
     solver = Inverse.of(gram + _NOTHING * inverse.matrix, objective.penalty)
@@ -103,15 +104,11 @@ def has_lost(objective: Objective, point: Point, curvatures) -> bool:
 
 def _left_aside(objective: Objective, inverse: Inverse, near) -> tuple[np.ndarray, np.ndarray]:
     """Columns (q, m) of some rows that are left aside, and from how large a variance on each (m,) is lost."""
-    weights, is_aside = objective.rows.weights, near < _ASIDE
-    if weights.size:
-        is_aside &= weights > 0.0
-    believed = float(weights @ near if weights.size else near.sum()) / objective.total
-    aside = np.flatnonzero(is_aside)
+    q = objective.rows.frame.n_coefs
+    aside, believed = objective.rows.aside(near, _ASIDE, max(_MOST_ENTRIES // q, 1))
+    believed /= objective.total
     if not len(aside) or believed < _BELIEVED:
-        return np.empty((objective.rows.frame.n_coefs, 0)), np.empty(0)
-    most = max(_MOST_ENTRIES // objective.rows.frame.n_coefs, 1)
-    aside = aside[np.linspace(0, len(aside) - 1, min(len(aside), most)).astype(np.intp)]
+        return np.empty((q, 0)), np.empty(0)
     columns = objective.rows.dense(aside)[0]
     return columns, np.maximum(_LOST / believed * inverse.squares(columns), _KNOWN)
 

@@ -13,7 +13,8 @@ import numpy as np
 from sklearn_robust._fit.objective import Objective, Point
 from sklearn_robust._fit.ridge import Inverse
 from sklearn_robust._rows import cpu
-from sklearn_robust._rows.blocks import Rows, spread_index
+from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.spread import spread_index
 from sklearn_robust._rows.sums import CURVATURE, FITTED, FITTED_SQUARES, ONES, PULLS, SCALE, SQUARES, WEIGHTS, Sums
 
 # The part has at least so many entries, rows a coefficient (or nearly), and this fraction of the rows; at most another,
@@ -126,10 +127,7 @@ def _has_enough(part: Rows) -> bool:
     """Whether every column of a part has a spread that does not rest on a few rows."""
     for first in range(0, part.X.shape[1], _COLUMNS):
         columns = slice(first, first + _COLUMNS)
-        sample = part.X[::_STRIDE, columns]
-        squares = sample - sample.mean(axis=0)
-        squares *= squares
-        total, leverage = squares.sum(axis=0), np.einsum("ij,ij->j", squares, squares)
+        total, leverage = part.spreads(_STRIDE, columns)
         enough = (total > 0.0) & (total * total >= _ENOUGH_ROWS / _STRIDE * leverage)
         if not (enough | np.isinf(part.frame.scale[columns])).all():
             return False

@@ -14,6 +14,7 @@ from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective
 from sklearn_robust._fit.ridge import Inverse, solver_of
 from sklearn_robust._rows import cpu
 from sklearn_robust._rows.blocks import Rows
+from sklearn_robust._rows.spread import evenly_spread
 
 _ANNEALING_STEPS = 8
 # A stage whose loss bounds what a row does is taken again while the scale falls below that: one y sets that of least
@@ -21,6 +22,8 @@ _ANNEALING_STEPS = 8
 _BOUNDED, _STILL_FALLING = 1.0, 0.9
 # How many robust scales most residuals of other coefficients may have.
 _FAR = 3.0
+# Of rows that tell a robust scale.
+_MOST_ENTRIES = 100_000
 # Of a sparse design, whose rows the S-estimate has to write out.
 MOST_S_COLUMNS = 300
 _EPS = np.finfo(float).eps
@@ -67,7 +70,17 @@ def is_near(rows: Rows, theta, scale: float) -> bool:
 
     Not where most residuals are far larger than that, or than y is without any coefficients.
     """
+    if rows.frame.center.size:  # not rows of a kernel
+        rows = witnesses(rows)
     return rows.m_scale(theta, 0.0) <= _FAR * min(scale, rows.frame.typical / NORMAL_QUARTILE)
+
+
+def witnesses(rows: Rows) -> Rows:
+    """As many of the rows, evenly spread, as tell a robust scale."""
+    most, n_rows = max(_MOST_ENTRIES // rows.frame.n_coefs, 1000), len(rows)
+    if n_rows <= most:
+        return rows
+    return rows.part("witnesses", lambda: evenly_spread(n_rows, most))
 
 
 def too_wide_for_subsets(rows: Rows) -> bool:

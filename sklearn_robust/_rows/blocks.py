@@ -13,9 +13,11 @@ from scipy import sparse
 
 from sklearn_robust._loss import mixture
 from sklearn_robust._rows import cpu
+from sklearn_robust._rows.aside import below, beyond, far_out, spreads
 from sklearn_robust._rows.design import Gram, SparseDesign
 from sklearn_robust._rows.frame import NONE, Frame
 from sklearn_robust._rows.scales import clean_scale, m_scale
+from sklearn_robust._rows.spread import evenly_spread
 from sklearn_robust._rows.sums import N_CROSS, N_SCALARS, Sums
 from sklearn_robust._rows.threads import run_all, serial_blas
 from sklearn_robust._rows.vector import BLOCK, LINE
@@ -26,8 +28,7 @@ CHUNK_ENTRIES, CHUNK_ROWS = 2**19, 2**16
 # where a row counts as so many at least.
 _TOGETHER, _LEAST_ENTRIES, _LEAST_WIDTH = 8, 2**17, 8
 _STRETCH = 256  # rows that are written out together
-# How many times as large as most a row is that hides these in a gram, and how many entries are looked at together.
-_FAR_OUT, _LOOKED_AT = 1e4, 2**16
+_LOOKED_AT = 2**16  # entries of X, together
 # Entries of X that are kept as a pass packs them, at most, where several targets read them.
 _PACKED_ENTRIES = 2**21
 
@@ -60,11 +61,6 @@ def _chunk_size(n: int, width: int) -> int:
         n_chunks = _TOGETHER * -(-n // (_TOGETHER * most))
     size = max(-(-n // n_chunks), 1)
     return size + -size % BLOCK if size > BLOCK else size
-
-
-def spread_index(n_rows: int, size: int, rng) -> np.ndarray:
-    """Row numbers in increasing order, one drawn from each of ``size`` equal stretches of the rows."""
-    return ((np.arange(size) + rng.uniform(size=size)) * (n_rows / size)).astype(np.intp).clip(max=n_rows - 1)
 
 
 def clean_probability(residuals, law: RowLaw) -> np.ndarray:
@@ -281,14 +277,18 @@ class Rows:
 
     def tamed_weights(self) -> np.ndarray | None:
         """Sample weights (n,), smaller where a row is so far out that a gram knows no other; None where none is."""
+        sizes = self._far_sizes()
+        return None if sizes is None else self.all_weights / np.maximum(sizes, 1.0) ** 2
+
+    def _far_sizes(self) -> np.ndarray | None:
+        """Sizes of the rows (n,), more than 1 where a row is so far out; None where none is."""
         if not isinstance(self.X, np.ndarray):
             return None
         sizes, stretch = np.empty(len(self)), max(_LOOKED_AT // max(self.X.shape[1], 1), 1)
         for first in range(0, len(self), stretch):
             part = slice(first, first + stretch)
             sizes[part] = np.abs((self.X[part] - self.frame.center) / self.frame.scale).max(axis=1, initial=0.0)
-        sizes /= _FAR_OUT * np.median(sizes) or np.inf
-        return self.all_weights / np.maximum(sizes, 1.0) ** 2 if sizes.max() > 1.0 else None
+        return far_out(sizes)
 
     def residual_sums(self, residuals, laws: list[RowLaw], learn_shape: bool) -> np.ndarray:
         """The scalars (k, 11) of known residuals (n,) at k laws: X is not read."""
@@ -303,6 +303,21 @@ class Rows:
 
         self._map(task)
         return out
+
+    def aside(self, values, limit: float, most: int) -> tuple[np.ndarray, float]:
+        """Numbers of at most so many of the rows of value (n,) below a limit, and the weighted sum of all values."""
+        numbers, total = below(values, self.weights, limit)
+        return numbers[evenly_spread(len(numbers), most)], total
+
+    def spreads(self, stride: int, columns: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of squared deviations of columns, and of these squared, over every so many-th row."""
+        return spreads(self.X[::stride, columns])
+
+    def far(self, theta, reach: float) -> tuple[np.ndarray, np.ndarray, float]:
+        """Numbers of the rows with residuals beyond reach, sizes of these (k,), and the largest size of the others."""
+        sizes = self.residuals(theta)
+        numbers, nearest = beyond(np.abs(sizes, out=sizes), reach)
+        return numbers, sizes[numbers], nearest
 
     def m_scale(self, theta, n_coefs: float) -> float:
         """The M-scale of the residuals."""

@@ -46,7 +46,8 @@ cuda: Any = None  # numba.cuda, once ``load`` has imported it
 WARP, THREADS = 32, 4 if simulated() else 128
 # Blocks of columns that the registers of one warp have room for.
 _MOST_ALONE = 5
-KNOWN_RESIDENT, _RESIDENT = 4, {1: 16, 2: 16, 3: 12, 4: 12, 5: 8}
+KNOWN_RESIDENT, _RESIDENT, _PAIRS_RESIDENT = 4, {1: 16, 2: 16, 3: 12, 4: 12}, 4
+_LEAST_RESIDENT = 8  # blocks of one warp that have room, however many registers it has
 # Bytes of shared memory of a multiprocessor (of compute capability 9.0), and of it for each block.
 _SHARED_BYTES, _RESERVED_BYTES = 227 * 1024, 1024
 MOST_COLUMNS = MOST_BLOCKS * SIDE
@@ -115,7 +116,7 @@ def team(want: int, blocks: int) -> int:
 
 def resident(want: int, blocks: int) -> int:
     """Blocks that a multiprocessor holds at once, which their registers and shared memory have room for."""
-    by_registers = 4 if blocks > _MOST_ALONE else _RESIDENT[blocks]
+    by_registers = _PAIRS_RESIDENT if team(want, blocks) > WARP else _RESIDENT.get(blocks, _LEAST_RESIDENT)
     return min(by_registers, _SHARED_BYTES // (8 * shared_numbers(want, blocks) + _RESERVED_BYTES))
 
 

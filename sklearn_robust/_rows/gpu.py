@@ -138,11 +138,12 @@ def _raising():
 
 
 def _triangular(lower, right, transposed: bool = False):
+    """The solution of a triangular system: of the transposed factor, column by column as cuBLAS wants it."""
     if xp is np:
         from scipy.linalg import solve_triangular
     else:
         from cupyx.scipy.linalg import solve_triangular
-    return solve_triangular(lower, right, trans=int(transposed), lower=True)
+    return solve_triangular(lower.T, right, trans=int(not transposed), lower=False)
 
 
 def product(matrix, vector):

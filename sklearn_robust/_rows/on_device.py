@@ -14,15 +14,19 @@ import numpy as np
 
 from sklearn_robust._loss import mixture
 from sklearn_robust._rows import cpu, gpu
+from sklearn_robust._rows.aside import below, beyond, far_out, spreads
 from sklearn_robust._rows.blocks import RowLaw, Rows
 from sklearn_robust._rows.cuda import MOST_COLUMNS
 from sklearn_robust._rows.frame import NONE
+from sklearn_robust._rows.spread import evenly_spread
 from sklearn_robust._rows.sums import Sums
 
 # Entries of X that are taken to the CPU when so many rows or fewer are asked for.
 _FEW_ENTRIES = 2**21
 # Entries that are formed at once: of features, or of the design where there are too many columns for one kernel.
 _CHUNK_ENTRIES = 2**22
+_PREDICTED_ENTRIES = 2**26  # at once
+_LOOKED_AT = 2**24  # residuals at a time
 _ONE = np.ones(1)
 
 
@@ -59,6 +63,8 @@ class DeviceArray:
             if index.dtype == bool:
                 return self.take(np.flatnonzero(index))
             index = gpu.to_device(index)
+        elif isinstance(index, tuple):
+            index = tuple(map(gpu.to_device, index))
         return np.asarray(gpu.to_host(self.array[index]), dtype=np.float64)
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
@@ -66,7 +72,16 @@ class DeviceArray:
 
     def line(self, coefs: np.ndarray, intercept):
         """The products of the rows with coefficients (p,) or (p, k), and the intercepts on top, on the device."""
-        return self.array @ gpu.to_device(coefs) + gpu.to_device(intercept)
+        coefs, intercept = gpu.to_device(coefs), gpu.to_device(intercept)
+        out, size = gpu.xp.empty((len(self), *coefs.shape[1:])), max(_PREDICTED_ENTRIES // self.shape[1], 1)
+        for first in range(0, len(self), size):  # a product with float64 makes a copy of float32
+            out[first : first + size] = self.array[first : first + size] @ coefs + intercept
+        return out
+
+    def infinite(self) -> np.ndarray:
+        """Where the entries are (m, ndim) that are no finite numbers, on the CPU."""
+        found = (~gpu.xp.isfinite(self.array)).reshape(-1).nonzero()[0]
+        return np.column_stack(np.unravel_index(gpu.to_host(found), self.shape))
 
     def sum(self, axis: int | None = None) -> np.ndarray:
         """The sum of all, or of rows or columns, on the CPU."""
@@ -122,7 +137,7 @@ class LazyWeights:
     def __len__(self) -> int:
         return len(self._rows)
 
-    @property
+    @cached_property
     def array(self):
         """On the device."""
         return self._rows.loss_weights(self._theta, self._law).array
@@ -137,7 +152,8 @@ class _WideDesign:
     def __init__(self, rows: "DeviceRows"):
         self._rows = rows
 
-    def _chunks(self):
+    def chunks(self):
+        """Parts of the rows, and the design of each."""
         frame, X = self._rows.frame, self._rows.X.array
         first = int(frame.fit_intercept)
         size = max(_CHUNK_ENTRIES // frame.n_coefs, 1)
@@ -150,17 +166,17 @@ class _WideDesign:
     def predict(self, theta):
         """The fit (n,) at coefficients theta (q,)."""
         fitted, theta = gpu.xp.empty(len(self._rows)), gpu.to_device(theta)
-        for part, design in self._chunks():
+        for part, design in self.chunks():
             fitted[part] = design @ theta
         return fitted
 
     def adjoint(self, g) -> np.ndarray:
         """The sum (q,) of the rows, each times its g (n,)."""
-        return gpu.to_host(sum(g[part] @ design for part, design in self._chunks()))
+        return gpu.to_host(sum(g[part] @ design for part, design in self.chunks()))
 
     def gram(self, g) -> np.ndarray:
         """The rows' outer products, each times its g (n,): a matrix (q, q)."""
-        return gpu.to_host(sum(design.T @ (g[part, None] * design) for part, design in self._chunks()))
+        return gpu.to_host(sum(design.T @ (g[part, None] * design) for part, design in self.chunks()))
 
 
 @dataclass(frozen=True)
@@ -289,6 +305,32 @@ class DeviceRows(Rows):
     def loss_weights(self, theta, law: RowLaw) -> DeviceVector:  # type: ignore[override]
         """The weight of the loss at each row (n,)."""
         return DeviceVector(self._terms_at(self.residuals(theta).array, law, False, np.array([mixture.WEIGHT]))[1][0])
+
+    def aside(self, values, limit: float, most: int) -> tuple[np.ndarray, float]:
+        """Numbers of at most so many of the rows of value (n,) below a limit, and the weighted sum of all values."""
+        if isinstance(values, np.ndarray):
+            return super().aside(values, limit, most)
+        numbers, total = below(values.array, self.there.weights if self.weights.size else NONE, limit)
+        return gpu.to_host(numbers[gpu.to_device(evenly_spread(len(numbers), most))]), total
+
+    def _far_sizes(self) -> np.ndarray | None:
+        """Sizes of the rows (n,), more than 1 where a row is so far out; None where none is."""
+        sizes, first = gpu.xp.empty(len(self)), int(self.frame.fit_intercept)
+        for part, design in _WideDesign(self).chunks():
+            sizes[part] = abs(design[:, first:]).max(axis=1)
+        sizes = far_out(sizes)
+        return None if sizes is None else gpu.to_host(sizes)
+
+    def spreads(self, stride: int, columns: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of squared deviations of columns, and of these squared, over every so many-th row."""
+        sample = self.X.array[::stride, columns].astype(np.float64)
+        return tuple(map(gpu.to_host, spreads(sample)))  # type: ignore[return-value]
+
+    def far(self, theta, reach: float) -> tuple[np.ndarray, np.ndarray, float]:
+        """Numbers of the rows with residuals beyond reach, sizes of these (k,), and the largest size of the others."""
+        sizes = abs(self.residuals(theta).array)
+        numbers, nearest = beyond(sizes, reach, at_once=_LOOKED_AT, here=gpu.to_host)
+        return numbers, gpu.to_host(sizes[gpu.to_device(numbers)]), nearest
 
     def m_scale(self, theta, n_coefs: float) -> float:
         """The M-scale of the residuals."""
