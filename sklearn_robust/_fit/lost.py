@@ -141,28 +141,14 @@ def _best_step(residuals, along, weights) -> float:
     Residuals fall by ``along`` (n,) at a step of one.
     """
     sizes, now = np.abs(along), _nearness(residuals)
-    aside = np.flatnonzero((now < _ASIDE) & (weights > 0.0) & (sizes > 0.0))
-    decades, tried = np.floor(np.log10(sizes[aside] / _THERE)), np.zeros(0)
-    for decade in _DECADES:
-        asked = aside[decades == decade]
-        if len(asked):
-            answers = residuals[asked] / along[asked]
-            order = np.argsort(answers, kind="stable")
-            below = np.cumsum(weights[asked[order]])
-            shares = (np.arange(_N_TRIED) + 0.5) / _N_TRIED * below[-1]
-            tried = np.append(tried, answers[order[np.searchsorted(below, shares).clip(max=len(order) - 1)]])
-    tried = np.unique(tried[np.abs(tried) > _NEAREST])
-    # before any is tried: how many others would be thrown out, and how much the rest tells of where they want the fit
-    others = np.flatnonzero((sizes <= _THERE) & (now > _ASIDE))
-    others = others[np.argsort(sizes[others], kind="stable")]
-    told = np.append(0.0, np.cumsum(weights[others] * now[others] * sizes[others] ** 2))
-    held = np.append(0.0, np.cumsum(weights[others]))
-    inside = np.searchsorted(sizes[others], _OUT / np.abs(tried))
-    bearable = (held[-1] - held[inside] <= _FEW * weights[aside].sum()) & (told[inside] * tried**2 <= _FARTHEST**2)
-    tried = tried[bearable]
+    aside = (now < _ASIDE) & (weights > 0.0) & (sizes > 0.0)
+    others = (sizes <= _THERE) & (now > _ASIDE)
+    tried = _answers(residuals[aside], along[aside], weights[aside])
+    far = np.abs(tried)
+    tried = tried[_is_bearable(far, sizes[others], now[others], weights[others], _FEW * weights[aside].sum())]
     moved = sizes * np.abs(tried).max(initial=0.0) > _HARDLY
-    residuals, along, weights, now = (each[moved] for each in (residuals, along, weights, now))
-    sizes = np.where((sizes[moved] <= _THERE) & (now > _ASIDE), sizes[moved], np.inf)
+    residuals, along, weights, now, others = (each[moved] for each in (residuals, along, weights, now, others))
+    sizes = np.where(others, np.abs(along), np.inf)
     most, best = _GAIN, 0.0
     for step in tried:
         change = weights * (_nearness(residuals - step * along) - now)
@@ -172,3 +158,31 @@ def _best_step(residuals, along, weights) -> float:
             if rest >= -_LOSS and out >= -_FEW * gain:
                 most, best = gain, float(step)
     return best
+
+
+def _answers(residuals, along, weights) -> np.ndarray:
+    """Steps that bring one of some rows (n,) to the fit, spread over their weights, by decades of ``along``."""
+    decades, tried = np.floor(np.log10(np.abs(along) / _THERE)), np.zeros(0)
+    for decade in _DECADES:
+        asked = np.flatnonzero(decades == decade)
+        if len(asked):
+            answers = residuals[asked] / along[asked]
+            order = np.argsort(answers, kind="stable")
+            below = np.cumsum(weights[asked[order]])
+            shares = (np.arange(_N_TRIED) + 0.5) / _N_TRIED * below[-1]
+            tried = np.append(tried, answers[order[np.searchsorted(below, shares).clip(max=len(order) - 1)]])
+    return np.unique(tried[np.abs(tried) > _NEAREST])
+
+
+def _is_bearable(steps, sizes, now, weights, most: float) -> np.ndarray:
+    """Whether steps of so many c (k,) throw out no more than so many of the rows that do not belong to the direction.
+
+    And whether what the others of these, of weights and nearness (n,), tell of where they want the fit allows for them;
+    all move by ``sizes`` (n,) at a step of one.
+    """
+    order = np.argsort(sizes, kind="stable")
+    sizes, weights = sizes[order], weights[order]
+    told = np.append(0.0, np.cumsum(weights * now[order] * sizes**2))
+    held = np.append(0.0, np.cumsum(weights))
+    inside = np.searchsorted(sizes, _OUT / steps)
+    return (held[-1] - held[inside] <= most) & (told[inside] * steps**2 <= _FARTHEST**2)
