@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sklearn_robust._fit.gap import are_gaps
 from sklearn_robust._fit.objective import NORMAL_QUARTILE
 from sklearn_robust._rows.blocks import Rows, spread_index
 from sklearn_robust._rows.subsets import Eliminated
@@ -25,6 +26,9 @@ _SORTED_ROWS, _STRETCH, _FEW_ENTRIES, _MOST_JUDGED = 20_000, 256, 2**16, 100_000
 _SPREAD_ROWS = 1024  # tell how far a row is out
 # From so many robust standard deviations on a row counts as far out: in some column, or along one direction.
 _NEAR, _NEAR_ALONG = 2.0, 1.5
+# Of a column that is mostly one number: how far the mean is above what is before a gap, and how many of all other
+# numbers are beyond, at most.
+_ABOVE_MEAN, _MOST_BEYOND = 3.0, 0.75
 _EPS = np.finfo(float).eps
 # Of a column that is mostly one number, divided by noise scales and multiplied again.
 _ROUNDING = 8.0 * _EPS
@@ -48,12 +52,20 @@ class Some:
         return len(self.numbers)
 
     def spread(self) -> tuple[np.ndarray, np.ndarray]:
-        """Median and robust standard deviation of each column (q, 1)."""
+        """Median and robust standard deviation of each column (q, 1).
+
+        Of one that is mostly one number, a dummy with a code for what is missing say, how far its other numbers are
+        from that before a gap; 0 without one.
+        """
         middle, size = np.empty((2, len(self.columns), 1))
         for part in _stretches(self.columns):
             middle[part, 0], deviations = _deviations(self.columns[part] * self.noise, self.weights)
             size[part, 0] = _spreads(deviations, self.weights)
-        return middle, np.where(size > _ROUNDING * np.abs(middle), size, 0.0)
+            least = _ROUNDING * np.abs(middle[part])
+            for j in np.flatnonzero(~(size[part] > least)):
+                others = np.flatnonzero((deviations[j] > least[j]) & (self.weights > 0.0))
+                size[part][j] = _before_gap(deviations[j, others], self.weights[others], self.weights.sum())
+        return middle, size
 
     def weighted(self, spread) -> "Some":
         """With weights ``near`` that fall off where a row is far out in some column.
@@ -207,6 +219,24 @@ def _deviations(variables, weights) -> tuple[np.ndarray, np.ndarray]:
 def _spreads(deviations, weights) -> np.ndarray:
     """The robust standard deviation of each line of distances (k, m) from its median."""
     return medians(deviations, weights) / NORMAL_QUARTILE
+
+
+def _before_gap(sizes, weights, total: float) -> float:
+    """The largest of sizes (k,) before the first gap, as seen from either side; 0 without one.
+
+    All others of as much weight in total are 0, which also have a tail, of numbers near 0. What is before is far below
+    the mean: means may have been filled in for missing numbers, and the numbers beyond be right.
+    """
+    if len(sizes) < 2:
+        return 0.0
+    order = np.argsort(-sizes)
+    logs, counts = np.log(sizes[order]), weights[order]
+    beyond = np.cumsum(counts[:-1])
+    is_gap = are_gaps(logs, counts[:-1]) & are_gaps(-logs[::-1], counts[:0:-1])[::-1]
+    is_gap &= logs[:-1] - logs[1:] > np.log(_ABOVE_MEAN * total / beyond)
+    is_gap &= beyond <= _MOST_BEYOND * (beyond[-1] + counts[-1])
+    gaps = np.flatnonzero(is_gap)
+    return float(sizes[order[gaps[-1] + 1]]) if len(gaps) else 0.0
 
 
 def medians(variables, weights) -> np.ndarray:
