@@ -81,10 +81,18 @@ class Some:
             far[part] = (np.abs(self.columns[:, part] * self.noise[part] - middle) / size).max(axis=0)
         return self._without_far(far, _NEAR)
 
-    def near_along(self, direction) -> "Some | None":
-        """With weights ``near`` that fall off along a direction (q,); None where most rows agree in it."""
-        (middle,), apart = _deviations(direction[None] @ self.columns * self.noise, self.weights)
+    def near_along(self, direction, scale: float) -> "Some | None":
+        """With weights ``near`` that fall off along a direction (q,); None where no row tells.
+
+        Most rows may agree in it, those without a dummy say: no row is farther out than a quarter of those that it
+        moves by more than the scale of the residuals.
+        """
+        moves = direction @ self.columns
+        (middle,), apart = _deviations((moves * self.noise)[None], self.weights)
         (size,) = _spreads(apart, self.weights)
+        telling = np.flatnonzero((np.abs(moves) > scale) & (self.weights > 0.0))
+        if len(telling):
+            size = max(size, _quartile(apart[0][telling], self.weights[telling]))
         return self._without_far(apart[0] / size, _NEAR_ALONG) if size > _ROUNDING * abs(middle) else None
 
     def _without_far(self, far, limit: float) -> "Some":
@@ -219,6 +227,13 @@ def _deviations(variables, weights) -> tuple[np.ndarray, np.ndarray]:
 def _spreads(deviations, weights) -> np.ndarray:
     """The robust standard deviation of each line of distances (k, m) from its median."""
     return medians(deviations, weights) / NORMAL_QUARTILE
+
+
+def _quartile(values, weights) -> float:
+    """The lower of the weighted quartiles of values (m,)."""
+    order = np.argsort(values)
+    below = np.cumsum(weights[order])
+    return float(values[order[np.searchsorted(below, 0.25 * below[-1], side="right")]])
 
 
 def _before_gap(sizes, weights, total: float) -> float:

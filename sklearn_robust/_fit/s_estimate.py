@@ -150,7 +150,7 @@ def _winner(some: Some, candidates, scales, y, n_coefs: float, number: int) -> i
         if spread[k] <= scales[number]:
             continue
         pair = candidates[[number, k]]
-        judges = some.near_along(pair[1] - pair[0])
+        judges = some.near_along(pair[1] - pair[0], float(scales[number]))
         if judges is not None:
             holds, beats = _scales(judges, pair, y, n_coefs)
             number = k if margin * beats < holds else number
