@@ -141,6 +141,20 @@ def test_a_line_that_fits_the_rows_without_a_dummy_does_not_win():
     assert np.abs(model.coef_ - 1.0).max() < 2.0  # 9 on the other line
 
 
+@pytest.mark.parametrize("model", [AdaptiveRobustRegressor(), GeneralRobustRegressor()], ids=["adaptive", "general"])
+def test_copies_of_few_rows_do_not_make_them_many(model):
+    """Bootstrap samples: a plane through the rows drawn most often would pass through half of all."""
+    for n, p, seed in [(60, 15, seed) for seed in range(8)] + [(40, 10, seed) for seed in range(8)]:
+        rng = np.random.default_rng([seed, n])
+        X = rng.normal(size=(n, p))
+        y, drawn = X.sum(axis=1) + rng.normal(size=n), rng.integers(n, size=n)
+        fit, plain = (each.fit(X[drawn], y[drawn]) for each in (fresh(model), LinearRegression()))
+        assert np.sum((fit.coef_ - 1.0) ** 2) < 3.0 * np.sum((plain.coef_ - 1.0) ** 2)
+        numbers, counts = np.unique(drawn, return_counts=True)
+        weighted = fresh(model).fit(X[numbers], y[numbers], sample_weight=counts)
+        np.testing.assert_allclose(weighted.coef_, fit.coef_, rtol=1e-6, atol=1e-8)
+
+
 def coded(seed, n, coef, code):
     """A dummy of a fifth of the rows, which is a code for what is missing in 15% of them."""
     rng = np.random.default_rng(seed)

@@ -26,6 +26,7 @@ from functools import cache
 
 import numpy as np
 
+from sklearn_robust._fit.copies import has_more_different
 from sklearn_robust._fit.leaving import (
     FAR_ENOUGH,
     FEW_ROWS_A_COEFFICIENT,
@@ -190,8 +191,10 @@ def _of_density(law: Law, share: float) -> Law:
 def has_few_rows(objective: Objective, share: float = 0.0) -> bool:
     """Whether the rows, but for a share of them, are too few to tell outliers from tails."""
     a_coefficient = _FEW_ROWS_FLEXIBLE if objective.flexible else FEW_ROWS_A_COEFFICIENT
-    rows = (1.0 - share) * min(objective.total, len(objective.rows))
-    return rows <= max(_FEW_ROWS, a_coefficient * objective.n_coefs)
+    most = max(_FEW_ROWS, a_coefficient * objective.n_coefs)
+    if objective.flexible:  # whose weights are a row's or less, and copies told as one
+        return (1.0 - share) * min(objective.total, len(objective.rows)) <= most
+    return not has_more_different(objective.rows, most)
 
 
 def is_called_for(objective: Objective, policy: Learned, point: Point, walk) -> bool:

@@ -29,6 +29,8 @@ _NEAR, _NEAR_ALONG = 2.0, 1.5
 # Of a column that is mostly one number: how far the mean is above what is before a gap, and how many of all other
 # numbers are beyond, at most.
 _ABOVE_MEAN, _MOST_BEYOND = 3.0, 0.75
+# Of a sparse design, whose rows the S-estimate has to write out.
+MOST_S_COLUMNS = 300
 _EPS = np.finfo(float).eps
 # Of a column that is mostly one number, divided by noise scales and multiplied again.
 _ROUNDING = 8.0 * _EPS
@@ -128,12 +130,13 @@ class Some:
 class Tried:
     """Rows that candidates are made of, and what is known of them before y.
 
-    Squared distances (m,) from the centre of X, orthonormal functions (r, m) of the columns, how many halves and
-    sensitivity components there will be, which rows (2, m) are on either side where X is least like one cloud, and
-    small subsets.
+    The arithmetic of a step, squared distances (m,) from the centre of X, orthonormal functions (r, m) of the columns,
+    how many halves and sensitivity components there will be, which rows (2, m) are on either side where X is least like
+    one cloud, and small subsets.
     """
 
     some: Some
+    work: float
     distances: np.ndarray
     basis: np.ndarray
     n_halves: int
@@ -149,7 +152,7 @@ class Tried:
         if len(some) > m:
             some = some.chosen(np.sort(_draw(rng, some.weights, m)))
         columns, weights = some.columns, some.weights
-        work = len(some) * q**2
+        work = min(max(len(some), float(weights.sum())), m) * q**2  # were rows of more weight so many rows
         most = N_COMPONENTS
         if q > _FEW_COLUMNS:  # a small subset is hardly ever clean
             most = max(most, min(q, int(_MORE_HALF_WORK / (3 * work))))
@@ -164,7 +167,7 @@ class Tried:
             kept = values > len(values) * _EPS * values[-1]
             basis = (vectors[:, kept] / np.sqrt(values[kept])).T @ columns
         ends = _ends(basis, weights)
-        return cls(some, distances, basis, n_halves, n_components, ends, Eliminated.of(columns, draws))
+        return cls(some, work, distances, basis, n_halves, n_components, ends, Eliminated.of(columns, draws))
 
 
 def _ends(basis, weights) -> np.ndarray:
@@ -207,6 +210,11 @@ class Drawn(NamedTuple):
             return cls(all_judges, few, Tried.of(few, rng))
 
         return rows.once("drawn", draw, seed) if by_x else draw()
+
+
+def too_wide_for_subsets(rows: Rows) -> bool:
+    """Whether the subsets of the S-estimate, as arrays, would be large beside a sparse X."""
+    return rows.design is not None and rows.frame.n_coefs > MOST_S_COLUMNS
 
 
 def distances_of(variables, weights) -> np.ndarray:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from sklearn_robust._fit.copies import has_more_different
 from sklearn_robust._fit.gap import are_gaps
 from sklearn_robust._fit.lost import has_lost, regained
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, quartile
@@ -173,8 +174,9 @@ def _beyond(values, reach: float, nearest=0.0, falling=False) -> tuple[np.ndarra
 def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
     """Whether the fit has left the start for clearly larger residuals of most rows, to please some far outliers."""
     rows, n, q = objective.rows, objective.total, objective.n_coefs
-    few = min(n, len(rows)) <= FEW_ROWS_A_COEFFICIENT * q
-    if point.law.share >= VANISHED or objective.penalised or few or is_rounding(objective, start):
+    if point.law.share >= VANISHED or objective.penalised or is_rounding(objective, start):
+        return False
+    if not has_more_different(rows, FEW_ROWS_A_COEFFICIENT * q):
         return False
     rows = witnesses(rows)
     reference = rows.residuals(start.theta)
@@ -182,9 +184,9 @@ def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
     # clean data of any law hardly ever come so far
     if rows.scale_of(residuals, q) <= (1.1 + 5.0 * q / n) * start.scale:
         return False
-    before, after = np.abs(reference), np.abs(residuals)
+    before, after, weights = np.abs(reference), np.abs(residuals), rows.all_weights
     pleased = (before > _FAR * start.scale) & (after < _PLEASED * before)
-    return pleased.sum() >= max(4.0, 0.05 * len(rows))
+    return float(weights[pleased].sum()) >= max(4.0, 0.05 * float(weights.sum()))
 
 
 def same_scale(n: float, q: float) -> float:

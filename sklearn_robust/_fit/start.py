@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sklearn_robust._fit import s_estimate
-from sklearn_robust._fit.drawn import Some
+from sklearn_robust._fit.copies import different
+from sklearn_robust._fit.drawn import Some, too_wide_for_subsets
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective
 from sklearn_robust._fit.ridge import Inverse, solver_of
@@ -21,8 +22,8 @@ _ANNEALING_STEPS = 8
 _BOUNDED, _STILL_FALLING = 1.0, 0.9
 # How many robust scales most residuals of other coefficients may have.
 _FAR = 3.0
-# Of a sparse design, whose rows the S-estimate has to write out.
-MOST_S_COLUMNS = 300
+# Of so many rows a coefficient no subset passes through half.
+_MANY_ROWS = 40
 _EPS = np.finfo(float).eps
 
 
@@ -70,9 +71,14 @@ def is_near(rows: Rows, theta, scale: float) -> bool:
     return rows.m_scale(theta, 0.0) <= _FAR * min(scale, rows.frame.typical / NORMAL_QUARTILE)
 
 
-def too_wide_for_subsets(rows: Rows) -> bool:
-    """Whether the subsets of the S-estimate, as arrays, would be large beside a sparse X."""
-    return rows.design is not None and rows.frame.n_coefs > MOST_S_COLUMNS
+def too_few_for_subsets(objective: Objective, too_wide: bool) -> bool:
+    """Whether a subset would pass through half of the rows, all copies of its own among them."""
+    rows, total, q = objective.rows, objective.total, len(objective.penalty)
+    if total <= 2 * q:
+        return True
+    if too_wide or max(total, len(rows)) > _MANY_ROWS * q:
+        return False
+    return 2.0 * np.sort(different(rows, len(rows)))[-q:].sum() >= total
 
 
 def lad(objective: Objective, plain: Start) -> Start:
@@ -112,11 +118,11 @@ def annealed(objective: Objective, start: Start, stages) -> Start:
 def find_start(objective: Objective, init: str, seed: int, alpha: float) -> Start:
     """The start named by ``init``, on the way to a shape; ``auto`` is ``s`` where there are rows enough for subsets."""
     plain = ols(objective)
-    too_few = objective.total <= 2 * len(objective.penalty)  # a subset would pass through half of them
     exact = np.isfinite(plain.theta).all() and is_rounding(objective, plain)
-    if init == "ols" or exact or (init == "auto" and too_few):
+    too_wide = too_wide_for_subsets(objective.rows)
+    if init == "ols" or exact or (init == "auto" and too_few_for_subsets(objective, too_wide)):
         return plain
-    if init == "auto" and too_wide_for_subsets(objective.rows):
+    if init == "auto" and too_wide:
         init = "gnc"
     if init == "lad":
         return lad(objective, plain)
