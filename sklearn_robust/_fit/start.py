@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sklearn_robust._fit import s_estimate
-from sklearn_robust._fit.copies import different
+from sklearn_robust._fit.copies import are_many, different
 from sklearn_robust._fit.drawn import Some, too_wide_for_subsets
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective
@@ -22,8 +22,6 @@ _ANNEALING_STEPS = 8
 _BOUNDED, _STILL_FALLING = 1.0, 0.9
 # How many robust scales most residuals of other coefficients may have.
 _FAR = 3.0
-# Of so many rows a coefficient no subset passes through half.
-_MANY_ROWS = 40
 _EPS = np.finfo(float).eps
 
 
@@ -71,14 +69,10 @@ def is_near(rows: Rows, theta, scale: float) -> bool:
     return rows.m_scale(theta, 0.0) <= _FAR * min(scale, rows.frame.typical / NORMAL_QUARTILE)
 
 
-def too_few_for_subsets(objective: Objective, too_wide: bool) -> bool:
+def too_few_for_subsets(objective: Objective) -> bool:
     """Whether a subset would pass through half of the rows, all copies of its own among them."""
     rows, total, q = objective.rows, objective.total, len(objective.penalty)
-    if total <= 2 * q:
-        return True
-    if too_wide or max(total, len(rows)) > _MANY_ROWS * q:
-        return False
-    return 2.0 * np.sort(different(rows, len(rows)))[-q:].sum() >= total
+    return total <= 2 * q or (not are_many(rows) and 2.0 * np.sort(different(rows))[-q:].sum() >= total)
 
 
 def lad(objective: Objective, plain: Start) -> Start:
@@ -120,7 +114,7 @@ def find_start(objective: Objective, init: str, seed: int, alpha: float) -> Star
     plain = ols(objective)
     exact = np.isfinite(plain.theta).all() and is_rounding(objective, plain)
     too_wide = too_wide_for_subsets(objective.rows)
-    if init == "ols" or exact or (init == "auto" and too_few_for_subsets(objective, too_wide)):
+    if init == "ols" or exact or (init == "auto" and too_few_for_subsets(objective)):
         return plain
     if init == "auto" and too_wide:
         init = "gnc"
