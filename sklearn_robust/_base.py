@@ -18,11 +18,12 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_robust import _checks
 from sklearn_robust._alone import fit_targets, warn_once
 from sklearn_robust._device import check_device, column, like, loss_weights, on_cpu, on_one_side, one_line, placed
+from sklearn_robust._fit.drawn import MOST_S_COLUMNS, too_wide_for_subsets
 from sklearn_robust._fit.driver import SOLVERS, Settings, fit
 from sklearn_robust._fit.dual import NotPositive
 from sklearn_robust._fit.objective import Law
 from sklearn_robust._fit.result import FitResult, Record, StopReason
-from sklearn_robust._fit.start import MOST_S_COLUMNS, is_near, too_wide_for_subsets
+from sklearn_robust._fit.start import is_near
 from sklearn_robust._forms import OF_FORMS, Columns, check_kernel, form_of, found_strength, predicted, settled_strength
 from sklearn_robust._input import validated
 from sklearn_robust._loss import mixture

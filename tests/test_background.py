@@ -731,3 +731,17 @@ def test_warm_start_goes_on_where_a_fit_was_cut_short(kind):
         model.fit(X, y)
     model.set_params(max_iter=1000).fit(X, y)
     assert_same(model, AdaptiveRobustRegressor(solver="irls", max_iter=1000).fit(X, y), X, 1e-5)
+
+
+def test_copies_do_not_call_for_a_background():
+    """In bootstrap samples a start follows copies, and what one row gains all its copies gain."""
+    shares, found = [], []
+    for seed in range(10):
+        rng = np.random.default_rng([31, seed])
+        X = rng.normal(size=(200, 20))
+        y, drawn = X.sum(axis=1) + rng.normal(size=200), rng.integers(200, size=200)
+        shares.append(AdaptiveRobustRegressor().fit(X[drawn], y[drawn]).contamination_)
+        y[:20] += 15.0
+        found.append(AdaptiveRobustRegressor().fit(X[drawn, :8], y[drawn] - X[drawn, 8:].sum(axis=1)).contamination_)
+    assert np.count_nonzero(shares) <= 4  # nearly all if copies count as rows
+    assert min(found) > 0.04

@@ -141,6 +141,62 @@ def test_a_line_that_fits_the_rows_without_a_dummy_does_not_win():
     assert np.abs(model.coef_ - 1.0).max() < 2.0  # 9 on the other line
 
 
+@pytest.mark.parametrize("model", [AdaptiveRobustRegressor(), GeneralRobustRegressor()], ids=["adaptive", "general"])
+def test_copies_of_few_rows_do_not_make_them_many(model):
+    """Bootstrap samples: a plane through the rows drawn most often would pass through half of all."""
+    for n, p, seed in [(60, 15, seed) for seed in range(8)] + [(40, 10, seed) for seed in range(8)]:
+        rng = np.random.default_rng([seed, n])
+        X = rng.normal(size=(n, p))
+        y, drawn = X.sum(axis=1) + rng.normal(size=n), rng.integers(n, size=n)
+        fit, plain = (each.fit(X[drawn], y[drawn]) for each in (fresh(model), LinearRegression()))
+        assert np.sum((fit.coef_ - 1.0) ** 2) < 3.0 * np.sum((plain.coef_ - 1.0) ** 2)
+        numbers, counts = np.unique(drawn, return_counts=True)
+        weighted = fresh(model).fit(X[numbers], y[numbers], sample_weight=counts)
+        np.testing.assert_allclose(weighted.coef_, fit.coef_, rtol=1e-6, atol=1e-8)
+
+
+def coded(seed, n, coef, code):
+    """A dummy of a fifth of the rows, which is a code for what is missing in 15% of them."""
+    rng = np.random.default_rng(seed)
+    X = np.column_stack((rng.uniform(size=n) < 0.2, rng.normal(size=(n, 3)))).astype(float)
+    y = X @ [coef, 1.0, 1.0, 1.0] + rng.normal(size=n)
+    X[: round(0.15 * n), 0] = code
+    return X, y
+
+
+@pytest.mark.parametrize(
+    "model", [AdaptiveRobustRegressor(), GeneralRobustRegressor(alpha=-np.inf, init="s")], ids=["adaptive", "welsch"]
+)
+def test_a_code_for_what_is_missing_does_not_rule_a_dummy(model):
+    """All rows but those of the dummy fit a line through the code, on which the dummy counts for nothing."""
+    for seed in range(10):
+        X, y = coded(seed, 400, 3.0, -9.0)  # only y tells that the dummy is not a code
+        assert fresh(model).fit(X, y).coef_[0] == pytest.approx(3.0, abs=0.9), seed
+        X, y = coded(seed, 120, 2.0, -999.0)
+        assert fresh(model).fit(X, y).coef_[0] == pytest.approx(2.0, abs=0.9), seed
+        if seed:
+            continue
+        order, s = np.random.default_rng(1).permutation(120), np.arange(120) % 3 + 1
+        weighted = fresh(model).fit(X, y, sample_weight=s).coef_
+        repeated = fresh(model).fit(np.repeat(X, s, axis=0), np.repeat(y, s)).coef_
+        np.testing.assert_allclose(repeated, weighted, rtol=1e-6)
+        np.testing.assert_allclose(fresh(model).fit(X[order], y[order], s[order]).coef_, weighted, rtol=1e-6)
+        np.testing.assert_allclose(fresh(model).fit(1e6 * X - 5.0, y, s).coef_, 1e-6 * weighted, rtol=1e-6)
+
+
+def test_means_filled_in_for_what_is_missing_do_not_make_leverage_of_a_dummy():
+    for seed in range(4):
+        rng = np.random.default_rng([seed, 6])
+        d = (rng.uniform(size=(600, 3)) < 0.02).astype(float)
+        X = np.column_stack((rng.normal(size=(600, 3)), d))
+        coef = np.array([1.0, 1.0, 1.0, 5.0, -5.0, 5.0])
+        y = X @ coef + rng.normal(size=600)
+        for j in (3, 4, 5):
+            missing = rng.uniform(size=600) < 0.2
+            X[missing, j] = X[~missing, j].mean()
+        np.testing.assert_allclose(AdaptiveRobustRegressor().fit(X, y).coef_, coef, atol=2.0)
+
+
 @both
 @each_init
 def test_random_state(estimator, init):

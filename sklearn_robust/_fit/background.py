@@ -26,6 +26,7 @@ from functools import cache
 
 import numpy as np
 
+from sklearn_robust._fit.copies import has_more_different, share_of_different
 from sklearn_robust._fit.leaving import (
     FAR_ENOUGH,
     FEW_ROWS_A_COEFFICIENT,
@@ -95,11 +96,12 @@ def with_background(objective: Objective, policy: Learned, start: Start, law: La
     if held is not None:
         narrow = near(policy)
     else:
-        likely = _likely_law(objective, policy, residuals, law, start)
+        part = 1.0 if objective.flexible else share_of_different(objective.rows)
+        likely = _likely_law(objective, policy, residuals, law, start, part)
         if likely is not None:
             narrow = near(policy, likely)
         if narrow is None or is_empty(objective, narrow):
-            narrow, policy = _behind_second_door(objective, policy, start, residuals, plain, near)
+            narrow, policy = _behind_second_door(objective, policy, start, residuals, plain, near, part)
     if narrow is None:
         return None
     start, residuals = sharp()
@@ -154,12 +156,12 @@ def _narrow(objective: Objective, policy: Learned, start: Start, residuals, like
     return None if is_lost(narrow.law) else narrow
 
 
-def _behind_second_door(objective: Objective, policy: Learned, start: Start, residuals, plain, near):
+def _behind_second_door(objective: Objective, policy: Learned, start: Start, residuals, plain, near, part: float):
     """The fit with a narrow background if the plain one is clearly wider than the start, or None, and its policy.
 
-    ``near(policy)`` is the one nearest to the start.
+    ``near(policy)`` is the one nearest to the start; ``part`` of the rows are different.
     """
-    n, q = objective.total, objective.n_coefs
+    n, q = part * objective.total, objective.n_coefs
     if (objective.penalised and not objective.flexible) or policy.at_floor(plain()[0].law):
         return None, policy
     wider = recentred_scale(objective.rows, plain()[0].theta, residuals, q) / start.scale
@@ -167,14 +169,14 @@ def _behind_second_door(objective: Objective, policy: Learned, start: Start, res
     if narrow is None:
         return None, policy
     # whether there are outliers that heavy tails would not do for
-    if is_empty(objective, narrow) or _local_gain(objective, policy, narrow) <= _least_gain(n, q, wider):
+    if is_empty(objective, narrow) or part * _local_gain(objective, policy, narrow) <= _least_gain(n, q, wider):
         if objective.flexible or (_crowded(n, q) and wider <= _far_scale(n, q)):
             return None, policy
         policy = replace(policy, contamination=_DENSE_SHARE)
         narrow = near(policy)
     if narrow is None or objective.flexible:
         return narrow, policy
-    loss = objective.value(narrow) - objective.value(plain()[0])
+    loss = part * (objective.value(narrow) - objective.value(plain()[0]))
     is_chance = loss * _crowded(n, q) > _MOST_LOSS
     if policy.contamination is not None:
         is_chance = is_chance or loss > _most_dense_loss(n, q, wider)
@@ -189,8 +191,10 @@ def _of_density(law: Law, share: float) -> Law:
 def has_few_rows(objective: Objective, share: float = 0.0) -> bool:
     """Whether the rows, but for a share of them, are too few to tell outliers from tails."""
     a_coefficient = _FEW_ROWS_FLEXIBLE if objective.flexible else FEW_ROWS_A_COEFFICIENT
-    rows = (1.0 - share) * min(objective.total, len(objective.rows))
-    return rows <= max(_FEW_ROWS, a_coefficient * objective.n_coefs)
+    most = max(_FEW_ROWS, a_coefficient * objective.n_coefs)
+    if objective.flexible:  # whose weights are a row's or less, and copies told as one
+        return (1.0 - share) * min(objective.total, len(objective.rows)) <= most
+    return not has_more_different(objective.rows, most)
 
 
 def is_called_for(objective: Objective, policy: Learned, point: Point, walk) -> bool:
@@ -225,13 +229,13 @@ def _marginal(objective: Objective, point: Point) -> float:
     return objective.value(point) + objective.n_coefs * float(np.log(width))
 
 
-def _chance(objective: Objective) -> float:
-    """What a background gains on clean data, hardly ever more.
+def _chance(objective: Objective, part: float = 1.0) -> float:
+    """What a background gains on clean data, hardly ever more, if a part of the rows are different.
 
     A flexible fit shrinks its residuals unequally, and what it can not follow of the function is in them as well.
     """
-    n, q = objective.total, objective.n_coefs
-    return 1.1 + 0.45 * float(np.log(n)) + (12.0 if objective.flexible else 4.0) * q / n + 0.004 * n
+    n, q = part * objective.total, objective.n_coefs
+    return (1.1 + 0.45 * float(np.log(n)) + (12.0 if objective.flexible else 4.0) * q / n + 0.004 * n) / part
 
 
 def _far_scale(n: float, q: float) -> float:
@@ -279,13 +283,13 @@ def _mixtures(objective: Objective, policy: Learned, scale, width, knee=np.inf) 
     return [Law(alpha, c, share, width, knee) for share in shares]
 
 
-def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, start: Start) -> Law | None:
+def _likely_law(objective: Objective, policy: Learned, residuals, law: Law, start: Start, part: float) -> Law | None:
     """The law with a background, if it gains more in J than chance at known residuals over the best law without.
 
     The background has tails of its own here: a flat one would gain on every row that heavy-tailed noise throws far out.
     But not beyond a gap that no tail leaves, however far out rows are there.
     """
-    chance, scale = _chance(objective), start.scale
+    chance, scale = _chance(objective, part), start.scale
     sizes, weights = np.abs(np.asarray(residuals)), objective.rows.all_weights
     far, gross = sizes > FAR_ENOUGH * scale, sizes > GROSS * scale
     # a row gains no more, unless tails that reach very far cost all other rows more; a flexible fit throws some far out

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sklearn_robust._fit.gap import are_gaps
 from sklearn_robust._fit.objective import NORMAL_QUARTILE
 from sklearn_robust._rows.blocks import Rows
 from sklearn_robust._rows.spread import spread_index
@@ -26,6 +27,11 @@ _SORTED_ROWS, _STRETCH, _FEW_ENTRIES, _MOST_JUDGED = 20_000, 256, 2**16, 100_000
 _SPREAD_ROWS = 1024  # tell how far a row is out
 # From so many robust standard deviations on a row counts as far out: in some column, or along one direction.
 _NEAR, _NEAR_ALONG = 2.0, 1.5
+# Of a column that is mostly one number: how far the mean is above what is before a gap, and how many of all other
+# numbers are beyond, at most.
+_ABOVE_MEAN, _MOST_BEYOND = 3.0, 0.75
+# Of a sparse design, whose rows the S-estimate has to write out.
+MOST_S_COLUMNS = 300
 _EPS = np.finfo(float).eps
 # Of a column that is mostly one number, divided by noise scales and multiplied again.
 _ROUNDING = 8.0 * _EPS
@@ -49,12 +55,20 @@ class Some:
         return len(self.numbers)
 
     def spread(self) -> tuple[np.ndarray, np.ndarray]:
-        """Median and robust standard deviation of each column (q, 1)."""
+        """Median and robust standard deviation of each column (q, 1).
+
+        Of one that is mostly one number, a dummy with a code for what is missing say, how far its other numbers are
+        from that before a gap; 0 without one.
+        """
         middle, size = np.empty((2, len(self.columns), 1))
         for part in _stretches(self.columns):
             middle[part, 0], deviations = _deviations(self.columns[part] * self.noise, self.weights)
             size[part, 0] = _spreads(deviations, self.weights)
-        return middle, np.where(size > _ROUNDING * np.abs(middle), size, 0.0)
+            least = _ROUNDING * np.abs(middle[part])
+            for j in np.flatnonzero(~(size[part] > least)):
+                others = np.flatnonzero((deviations[j] > least[j]) & (self.weights > 0.0))
+                size[part][j] = _before_gap(deviations[j, others], self.weights[others], self.weights.sum())
+        return middle, size
 
     def weighted(self, spread) -> "Some":
         """With weights ``near`` that fall off where a row is far out in some column.
@@ -70,10 +84,18 @@ class Some:
             far[part] = (np.abs(self.columns[:, part] * self.noise[part] - middle) / size).max(axis=0)
         return self._without_far(far, _NEAR)
 
-    def near_along(self, direction) -> "Some | None":
-        """With weights ``near`` that fall off along a direction (q,); None where most rows agree in it."""
-        (middle,), apart = _deviations(direction[None] @ self.columns * self.noise, self.weights)
+    def near_along(self, direction, scale: float) -> "Some | None":
+        """With weights ``near`` that fall off along a direction (q,); None where no row tells.
+
+        Most rows may agree in it, those without a dummy say: no row is farther out than a quarter of those that it
+        moves by more than the scale of the residuals.
+        """
+        moves = direction @ self.columns
+        (middle,), apart = _deviations((moves * self.noise)[None], self.weights)
         (size,) = _spreads(apart, self.weights)
+        telling = np.flatnonzero((np.abs(moves) > scale) & (self.weights > 0.0))
+        if len(telling):
+            size = max(size, _quartile(apart[0][telling], self.weights[telling]))
         return self._without_far(apart[0] / size, _NEAR_ALONG) if size > _ROUNDING * abs(middle) else None
 
     def _without_far(self, far, limit: float) -> "Some":
@@ -109,12 +131,13 @@ class Some:
 class Tried:
     """Rows that candidates are made of, and what is known of them before y.
 
-    Squared distances (m,) from the centre of X, orthonormal functions (r, m) of the columns, how many halves and
-    sensitivity components there will be, which rows (2, m) are on either side where X is least like one cloud, and
-    small subsets.
+    The arithmetic of a step, squared distances (m,) from the centre of X, orthonormal functions (r, m) of the columns,
+    how many halves and sensitivity components there will be, which rows (2, m) are on either side where X is least like
+    one cloud, and small subsets.
     """
 
     some: Some
+    work: float
     distances: np.ndarray
     basis: np.ndarray
     n_halves: int
@@ -130,7 +153,7 @@ class Tried:
         if len(some) > m:
             some = some.chosen(np.sort(_draw(rng, some.weights, m)))
         columns, weights = some.columns, some.weights
-        work = len(some) * q**2
+        work = min(max(len(some), float(weights.sum())), m) * q**2  # were rows of more weight so many rows
         most = N_COMPONENTS
         if q > _FEW_COLUMNS:  # a small subset is hardly ever clean
             most = max(most, min(q, int(_MORE_HALF_WORK / (3 * work))))
@@ -145,7 +168,7 @@ class Tried:
             kept = values > len(values) * _EPS * values[-1]
             basis = (vectors[:, kept] / np.sqrt(values[kept])).T @ columns
         ends = _ends(basis, weights)
-        return cls(some, distances, basis, n_halves, n_components, ends, Eliminated.of(columns, draws))
+        return cls(some, work, distances, basis, n_halves, n_components, ends, Eliminated.of(columns, draws))
 
 
 def _ends(basis, weights) -> np.ndarray:
@@ -190,6 +213,11 @@ class Drawn(NamedTuple):
         return rows.once("drawn", draw, seed) if by_x else draw()
 
 
+def too_wide_for_subsets(rows: Rows) -> bool:
+    """Whether the subsets of the S-estimate, as arrays, would be large beside a sparse X."""
+    return rows.design is not None and rows.frame.n_coefs > MOST_S_COLUMNS
+
+
 def distances_of(variables, weights) -> np.ndarray:
     """Squared distances (m,) from the medians of variables (k, m), in median deviations."""
     middle, deviations = _deviations(variables, weights)
@@ -208,6 +236,31 @@ def _deviations(variables, weights) -> tuple[np.ndarray, np.ndarray]:
 def _spreads(deviations, weights) -> np.ndarray:
     """The robust standard deviation of each line of distances (k, m) from its median."""
     return medians(deviations, weights) / NORMAL_QUARTILE
+
+
+def _quartile(values, weights) -> float:
+    """The lower of the weighted quartiles of values (m,)."""
+    order = np.argsort(values)
+    below = np.cumsum(weights[order])
+    return float(values[order[np.searchsorted(below, 0.25 * below[-1], side="right")]])
+
+
+def _before_gap(sizes, weights, total: float) -> float:
+    """The largest of sizes (k,) before the first gap, as seen from either side; 0 without one.
+
+    All others of as much weight in total are 0, which also have a tail, of numbers near 0. What is before is far below
+    the mean: means may have been filled in for missing numbers, and the numbers beyond be right.
+    """
+    if len(sizes) < 2:
+        return 0.0
+    order = np.argsort(-sizes)
+    logs, counts = np.log(sizes[order]), weights[order]
+    beyond = np.cumsum(counts[:-1])
+    is_gap = are_gaps(logs, counts[:-1]) & are_gaps(-logs[::-1], counts[:0:-1])[::-1]
+    is_gap &= logs[:-1] - logs[1:] > np.log(_ABOVE_MEAN * total / beyond)
+    is_gap &= beyond <= _MOST_BEYOND * (beyond[-1] + counts[-1])
+    gaps = np.flatnonzero(is_gap)
+    return float(sizes[order[gaps[-1] + 1]]) if len(gaps) else 0.0
 
 
 def medians(variables, weights) -> np.ndarray:

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from sklearn_robust._fit.copies import has_more_different
+from sklearn_robust._fit.gap import are_gaps
 from sklearn_robust._fit.lost import has_lost, regained
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, quartile
 from sklearn_robust._fit.result import FitResult
@@ -22,9 +24,8 @@ VANISHED, _LESS_THAN_A_ROW = 1e-3, 0.9
 # many times those of the part; and where the part's alpha is nearly 2, how far out a row lies.
 _SURPRISING, _HEAVIER, _MOVED, _LARGER, _MOVED_BY_FAR_ROWS = 7.0, 0.3, 7.5, 1.5, 2.2
 _GAUSSIAN, GROSS = 1.9, 7.0
-# How far out rows may be outliers; the index that the heaviest tails have there, nearly Cauchy's; and a gap that they
-# hardly ever leave.
-FAR_ENOUGH, _TAIL, _NO_TAIL, _SURE_GAP = 3.5, 0.85, 1.5, 4.0
+# How far out rows may be outliers, and where no tail has begun.
+FAR_ENOUGH, _NO_TAIL = 3.5, 1.5
 _LARGEST_LOG = 690.0  # of 1 + r
 # With fewer rows a coefficient nothing is told apart.
 FEW_ROWS_A_COEFFICIENT = 3.0
@@ -112,11 +113,7 @@ def _of_a_row(value: float, total: float, dof: float, law: Law) -> float:
 
 
 def has_gap(sizes, weights, scale: float, reach: float = FAR_ENOUGH) -> bool:
-    """Whether there is a gap among residuals of these sizes (n,), from so many scales on, that no tail leaves.
-
-    Of a tail that falls off as x^-a, k times the logarithm of the ratio of the k-th largest to the next is exponential
-    of rate a (A. Rényi, Acta Mathematica Hungarica 4, 1953), and no law here has a smaller one than Cauchy's.
-    """
+    """Whether there is a gap among residuals of these sizes (n,), from so many scales on, that no tail leaves."""
     far, nearest = beyond(sizes, reach * scale)
     return _breaks_off(sizes[far], weights[far] if weights.size else np.ones(len(far)), nearest, scale)
 
@@ -126,11 +123,7 @@ def _breaks_off(sizes, counts, nearest: float, scale: float) -> bool:
     if not len(sizes):
         return False
     order = np.argsort(-sizes)
-    falling, counts = np.append(sizes[order], max(nearest, _NO_TAIL * scale)), np.cumsum(counts[order])
-    ranks = np.maximum(counts, 1.0)  # the chances of a gap at any, over k (k + 1) or how many there are, add up to one
-    evidence = _TAIL * counts * np.log(falling[:-1] / falling[1:])
-    evidence -= np.log(np.minimum(ranks * (ranks + 1.0), ranks[-1]))
-    return float(evidence.max()) > _SURE_GAP
+    return bool(are_gaps(np.log(np.append(sizes[order], max(nearest, _NO_TAIL * scale))), counts[order]).any())
 
 
 def _far_rows(rows: Rows, point: Point, reach: float) -> tuple[np.ndarray, np.ndarray, float]:
@@ -157,8 +150,9 @@ def _sizes(weights, law: Law) -> np.ndarray:
 def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
     """Whether the fit has left the start for clearly larger residuals of most rows, to please some far outliers."""
     rows, n, q = objective.rows, objective.total, objective.n_coefs
-    few = min(n, len(rows)) <= FEW_ROWS_A_COEFFICIENT * q
-    if point.law.share >= VANISHED or objective.penalised or few or is_rounding(objective, start):
+    if point.law.share >= VANISHED or objective.penalised or is_rounding(objective, start):
+        return False
+    if not has_more_different(rows, FEW_ROWS_A_COEFFICIENT * q):
         return False
     rows = witnesses(rows)
     reference = rows.residuals(start.theta)
@@ -166,9 +160,9 @@ def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
     # clean data of any law hardly ever come so far
     if rows.scale_of(residuals, q) <= (1.1 + 5.0 * q / n) * start.scale:
         return False
-    before, after = np.abs(reference), np.abs(residuals)
+    before, after, weights = np.abs(reference), np.abs(residuals), rows.all_weights
     pleased = (before > _FAR * start.scale) & (after < _PLEASED * before)
-    return pleased.sum() >= max(4.0, 0.05 * len(rows))
+    return float(weights[pleased].sum()) >= max(4.0, 0.05 * float(weights.sum()))
 
 
 def same_scale(n: float, q: float) -> float:

@@ -150,7 +150,7 @@ def _winner(some: Some, candidates, scales, y, n_coefs: float, number: int) -> i
         if spread[k] <= scales[number]:
             continue
         pair = candidates[[number, k]]
-        judges = some.near_along(pair[1] - pair[0])
+        judges = some.near_along(pair[1] - pair[0], float(scales[number]))
         if judges is not None:
             holds, beats = _scales(judges, pair, y, n_coefs)
             number = k if margin * beats < holds else number
@@ -164,7 +164,7 @@ def _screened(tried: Tried, y, n_coefs: float, n_best: int) -> np.ndarray:
     """
     some = tried.some
     columns, weights, near = some.columns, some.weights, some.near
-    q, work = len(columns), len(y) * len(columns) ** 2
+    q, work = len(columns), tried.work
     n_kept = int(min(max(_CHEAP_WORK / work, N_KEPT_DEAR), N_KEPT, max(MOST_HALF_WORK / (N_STEPS * work), 1)))
     n_kept_halves = n_kept
     if n_best > N_REFINED:  # which will be judged: worth their steps

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sklearn_robust._fit import s_estimate
-from sklearn_robust._fit.drawn import Some
+from sklearn_robust._fit.copies import are_many, different
+from sklearn_robust._fit.drawn import Some, too_wide_for_subsets
 from sklearn_robust._fit.irls import IRLS
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective
 from sklearn_robust._fit.ridge import Inverse, solver_of
@@ -24,8 +25,6 @@ _BOUNDED, _STILL_FALLING = 1.0, 0.9
 _FAR = 3.0
 # Of rows that tell a robust scale.
 _MOST_ENTRIES = 100_000
-# Of a sparse design, whose rows the S-estimate has to write out.
-MOST_S_COLUMNS = 300
 _EPS = np.finfo(float).eps
 
 
@@ -83,9 +82,10 @@ def witnesses(rows: Rows) -> Rows:
     return rows.part("witnesses", lambda: evenly_spread(n_rows, most))
 
 
-def too_wide_for_subsets(rows: Rows) -> bool:
-    """Whether the subsets of the S-estimate, as arrays, would be large beside a sparse X."""
-    return rows.design is not None and rows.frame.n_coefs > MOST_S_COLUMNS
+def too_few_for_subsets(objective: Objective) -> bool:
+    """Whether a subset would pass through half of the rows, all copies of its own among them."""
+    rows, total, q = objective.rows, objective.total, len(objective.penalty)
+    return total <= 2 * q or (not are_many(rows) and 2.0 * np.sort(different(rows))[-q:].sum() >= total)
 
 
 def lad(objective: Objective, plain: Start) -> Start:
@@ -125,11 +125,11 @@ def annealed(objective: Objective, start: Start, stages) -> Start:
 def find_start(objective: Objective, init: str, seed: int, alpha: float) -> Start:
     """The start named by ``init``, on the way to a shape; ``auto`` is ``s`` where there are rows enough for subsets."""
     plain = ols(objective)
-    too_few = objective.total <= 2 * len(objective.penalty)  # a subset would pass through half of them
     exact = np.isfinite(plain.theta).all() and is_rounding(objective, plain)
-    if init == "ols" or exact or (init == "auto" and too_few):
+    too_wide = too_wide_for_subsets(objective.rows)
+    if init == "ols" or exact or (init == "auto" and too_few_for_subsets(objective)):
         return plain
-    if init == "auto" and too_wide_for_subsets(objective.rows):
+    if init == "auto" and too_wide:
         init = "gnc"
     if init == "lad":
         return lad(objective, plain)
