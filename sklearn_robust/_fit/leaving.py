@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sklearn_robust._fit.copies import has_more_different
+from sklearn_robust._fit.copies import has_more_different, share_of_different
 from sklearn_robust._fit.gap import are_gaps
 from sklearn_robust._fit.lost import has_lost, regained
 from sklearn_robust._fit.objective import NORMAL_QUARTILE, Law, Objective, Point, quartile
@@ -149,18 +149,19 @@ def _sizes(weights, law: Law) -> np.ndarray:
 
 def is_ruled(objective: Objective, start: Start, point: Point) -> bool:
     """Whether the fit has left the start for clearly larger residuals of most rows, to please some far outliers."""
-    rows, n, q = objective.rows, objective.total, objective.n_coefs
+    rows, q = objective.rows, objective.n_coefs
     if point.law.share >= VANISHED or objective.penalised or is_rounding(objective, start):
         return False
     if not has_more_different(rows, FEW_ROWS_A_COEFFICIENT * q):
         return False
-    rows = witnesses(rows)
+    part = share_of_different(rows)
+    n, rows = part * objective.total, witnesses(rows)
     reference = rows.residuals(start.theta)
     residuals = _recentred(rows, point.theta, reference)
     # clean data of any law hardly ever come so far
     if rows.scale_of(residuals, q) <= (1.1 + 5.0 * q / n) * start.scale:
         return False
-    before, after, weights = np.abs(reference), np.abs(residuals), rows.all_weights
+    before, after, weights = np.abs(reference), np.abs(residuals), part * rows.all_weights
     pleased = (before > _FAR * start.scale) & (after < _PLEASED * before)
     return float(weights[pleased].sum()) >= max(4.0, 0.05 * float(weights.sum()))
 
