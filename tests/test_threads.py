@@ -1,6 +1,9 @@
 """Fits at once, in threads and processes, give the bits of one fit alone."""
 
 import multiprocessing
+import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -73,6 +76,28 @@ def test_in_threads(alone):
 def test_under_joblib(alone, backend):
     for coef in Parallel(n_jobs=2, backend=backend)(delayed(fitted)() for _ in range(2)):
         np.testing.assert_array_equal(coef, alone)
+
+
+OF_A_PROCESS = """
+import sys
+import numpy as np
+from sklearn_robust._rows.scales import clean_scale
+from sklearn_robust._rows.subsets import refine_s
+rng = np.random.default_rng(0)
+Xt, y, ones = rng.normal(size=(3, 200)), rng.normal(size=200), np.ones(200)
+if sys.argv[1] == "after another":
+    clean_scale(y, ones, 200.0, 3.0)
+print(*(refine_s(Xt, y, ones, 3.0, theta[None], 100, 1e-8)[0].tobytes().hex() for theta in rng.normal(size=(20, 3))))
+"""
+
+
+def test_what_was_compiled_before_does_not_change_a_bit(tmp_path):
+    def bits(what):
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / what)}
+        command = [sys.executable, "-c", OF_A_PROCESS, what]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+
+    assert bits("alone") == bits("after another") != ""
 
 
 def test_after_fork(alone):

@@ -124,6 +124,15 @@ def jit_sums(function):
     return jit_part(function, forceinline=True, fastmath=fastmath, pipeline_class=_ApartCompiler)
 
 
+@jit_exact
+def times(a, b):
+    """A product of two numbers in a sum of products of more: in which order they come is not the compiler's choice.
+
+    It would choose by what was compiled before, and the last bit with it.
+    """
+    return a * b
+
+
 def jit_within(function):
     """Compile a function as a part of compiled ones; where Python calls it, it runs as it stands.
 

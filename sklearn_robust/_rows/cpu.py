@@ -9,7 +9,7 @@ import threading
 import numpy as np
 
 from sklearn_robust._loss import mixture
-from sklearn_robust._loss.jit import jit, jit_sums, pointer
+from sklearn_robust._loss.jit import jit, jit_apart, jit_sums, pointer, times
 from sklearn_robust._loss.terms import all_terms
 from sklearn_robust._rows import reading, vector
 from sklearn_robust._rows.sums import (
@@ -120,11 +120,11 @@ def _add_scalars(learn_shape, mixed, steps, lines, scalars):
     loss = scale = scale_scale = squares = 0.0
     for i in range(STEP * steps):
         s, u = lines[reading.S + i], lines[U + i]
-        zw = u * lines[vector.PULL + i]
+        zw = times(u, lines[vector.PULL + i])
         loss += s * lines[vector.LOSS + i]
         scale += s * zw
-        scale_scale += s * (zw + u * lines[vector.STRETCH + i])
-        squares += s * (u * u)
+        scale_scale += s * (zw + times(u, lines[vector.STRETCH + i]))
+        squares += s * times(u, u)
     scalars[LOSS] += loss
     scalars[SCALE] += scale
     scalars[SCALE_SCALE] += scale_scale
@@ -134,7 +134,7 @@ def _add_scalars(learn_shape, mixed, steps, lines, scalars):
         for i in range(STEP * steps):
             s = lines[reading.S + i]
             shape += s * lines[vector.SHAPE + i]
-            scale_shape -= s * (lines[U + i] * lines[vector.PULL_ALPHA + i])
+            scale_shape -= s * times(lines[U + i], lines[vector.PULL_ALPHA + i])
             shape_shape += s * lines[vector.SHAPE_SHAPE + i]
         scalars[SHAPE] += shape
         scalars[SCALE_SHAPE] += scale_shape
@@ -159,7 +159,7 @@ def _add_scalars(learn_shape, mixed, steps, lines, scalars):
             scalars[SCALE_SHAPE] -= shared_shape
 
 
-@jit_sums
+@jit_apart
 def _factors(want, learn_shape, mixed, steps, lines):
     """Write what the columns are multiplied by, for the score and the cross terms, and for the gram."""
     g = vector.CURVATURE if want == HESSIAN else vector.WEIGHT
@@ -180,7 +180,7 @@ def _factors(want, learn_shape, mixed, steps, lines):
                 lines[reading.LINES + 3 * LINE + i] = lines[reading.S + i] * lines[vector.SHARED_PULL + i]
 
 
-@jit_sums
+@jit_apart
 def _turn_to_scores(q, learn_shape, mixed, steps, xt, lines):
     """The columns become the rows' scores, for ``xt`` has as many lines more; they count with the sample weights."""
     for a in range(q):
@@ -205,14 +205,14 @@ def _add_for_inference(xt, intercept, steps, lines, scalars):
     curvature = pulls = weight = ones = total = squares = 0.0
     for i in range(STEP * steps):
         s, fitted, pull = lines[reading.S + i], lines[reading.FITTED + i], lines[vector.PULL + i]
-        sw = s * lines[vector.WEIGHT + i]
+        sw = times(s, lines[vector.WEIGHT + i])
         one = xt[0, i] if intercept else 0.0
         curvature += s * lines[vector.CURVATURE + i]
-        pulls += s * (pull * pull)
+        pulls += s * times(pull, pull)
         weight += sw
-        ones += sw * (one * one)
-        total += sw * (one * fitted)
-        squares += sw * (fitted * fitted)
+        ones += sw * times(one, one)
+        total += sw * times(one, fitted)
+        squares += sw * times(fitted, fitted)
     scalars[CURVATURE] += curvature
     scalars[PULLS] += pulls
     scalars[WEIGHTS] += weight

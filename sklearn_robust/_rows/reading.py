@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from sklearn_robust._loss.jit import jit_apart, jit_part, jit_sums, pointer
+from sklearn_robust._loss.jit import jit_apart, jit_part, jit_sums, pointer, times
 from sklearn_robust._rows import vector
 from sklearn_robust._rows.sums import N_CROSS
 from sklearn_robust._rows.vector import LINE, STEP
@@ -30,7 +30,7 @@ _TOGETHER, _STRIP = 4, 8
 _AHEAD, _CACHE_LINE, _SECOND_CACHE = 4096, 8, 2
 
 
-@jit_sums
+@jit_apart
 def read_numbers(y, weights, noise, y_center, y_inv_scale, first, m, steps, lines):
     """Write of a block of rows the sample weights, the inverse noise scales, and y; zeros but for the scales beyond."""
     for i in range(STEP * steps):
@@ -114,11 +114,11 @@ def subtract_fitted(X, center, inv_scale, theta, first, m, steps, intercept, lin
         _fetch(X, a, _TOGETHER)
         ta = tb = tc = td = 0.0
         for j in range(center.size):
-            middle, factor, coef = centers[j], factors[j], coefs[intercept + j]
-            ta += (X[a, j] - middle) * factor * coef
-            tb += (X[b, j] - middle) * factor * coef
-            tc += (X[c, j] - middle) * factor * coef
-            td += (X[d, j] - middle) * factor * coef
+            middle, coef = centers[j], times(factors[j], coefs[intercept + j])
+            ta += (X[a, j] - middle) * coef
+            tb += (X[b, j] - middle) * coef
+            tc += (X[c, j] - middle) * coef
+            td += (X[d, j] - middle) * coef
         lines[FITTED + i], lines[FITTED + i + 1], lines[FITTED + i + 2], lines[FITTED + i + 3] = ta, tb, tc, td
     constant = theta[0] if intercept else 0.0
     for i in range(m):

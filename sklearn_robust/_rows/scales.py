@@ -8,14 +8,20 @@ The M-scale solves, with d coefficients to pay for,
 import numpy as np
 
 from sklearn_robust._loss.bisquare import BREAKDOWN, TUNING, WIDE_MEAN, WIDE_TUNING, bisquare, bisquare_weight
-from sklearn_robust._loss.jit import jit, jit_sums
+from sklearn_robust._loss.jit import jit, jit_part, jit_sums
 
 _STRIDE, _LEAST_LOG_SCALE, _MOST_SCALES = np.log(4.0), np.log(1e-300), 1200
 
 
+@jit_part
+def inverse_of(scale):
+    """What turns residuals into the argument of the bisquare; loops of sums would make a quotient of it again."""
+    return 1.0 / (TUNING * scale)
+
+
 @jit_sums
-def mean_bisquare(residuals, weights, scale, target):
-    total, inverse = 0.0, 1.0 / scale
+def mean_bisquare(residuals, weights, inverse, target):
+    total = 0.0
     if weights.size:
         for i in range(residuals.size):
             total += weights[i] * bisquare(residuals[i] * inverse)
@@ -25,12 +31,9 @@ def mean_bisquare(residuals, weights, scale, target):
     return total / target
 
 
-@jit
-def m_scale(residuals, weights, total, n_coefs, guess, tol):
-    """The M-scale of residuals: 0 where so many are zero that no positive scale solves its equation.
-
-    Weights (n,) and their total, or empty for ones and n.
-    """
+@jit_part
+def find_m_scale(residuals, weights, total, n_coefs, guess, tol):
+    """What ``m_scale`` gives, for use in other functions."""
     target = BREAKDOWN * (total - n_coefs)
     if target <= 1e-12 * total:
         return 0.0
@@ -48,7 +51,7 @@ def m_scale(residuals, weights, total, n_coefs, guess, tol):
     f_low = f_high = 0.0
     side = 0
     for _ in range(_MOST_SCALES):
-        f = np.log(mean_bisquare(residuals, weights, np.exp(at), target))
+        f = np.log(mean_bisquare(residuals, weights, inverse_of(np.exp(at)), target))
         if abs(f) < tol:
             break
         if f > 0.0:
@@ -76,12 +79,21 @@ def m_scale(residuals, weights, total, n_coefs, guess, tol):
 
 
 @jit
+def m_scale(residuals, weights, total, n_coefs, guess, tol):
+    """The M-scale of residuals: 0 where so many are zero that no positive scale solves its equation.
+
+    Weights (n,) and their total, or empty for ones and n.
+    """
+    return find_m_scale(residuals, weights, total, n_coefs, guess, tol)
+
+
+@jit
 def clean_scale(residuals, weights, total, n_coefs):
     """Gaussian-consistent scale of the rows that are no outliers: their root mean square, weighted by a wide bisquare.
 
     Outliers count neither above nor below the line, so that far ones do not inflate it. Iterated from the M-scale.
     """
-    scale = m_scale(residuals, weights, total, n_coefs, 0.0, 1e-10)
+    scale = find_m_scale(residuals, weights, total, n_coefs, 0.0, 1e-10)
     dof_share = 1.0 - n_coefs / total
     for _ in range(100):
         if scale == 0.0 or dof_share <= 1e-12:
@@ -90,7 +102,7 @@ def clean_scale(residuals, weights, total, n_coefs):
         weight = 0.0
         for i in range(residuals.size):
             u = residuals[i] / scale
-            w = (weights[i] if weights.size else 1.0) * bisquare_weight(u * (TUNING / WIDE_TUNING))
+            w = (weights[i] if weights.size else 1.0) * bisquare_weight(u / WIDE_TUNING)
             if w > 0.0:
                 squares += w * (u * u)
                 weight += w

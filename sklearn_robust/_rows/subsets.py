@@ -16,7 +16,7 @@ import numpy as np
 from sklearn_robust._loss.bisquare import BREAKDOWN, bisquare_slope, bisquare_weight
 from sklearn_robust._loss.jit import jit, jit_part, jit_sums, pointer
 from sklearn_robust._rows.cpu import add_gram, add_score
-from sklearn_robust._rows.scales import m_scale, mean_bisquare
+from sklearn_robust._rows.scales import find_m_scale, inverse_of, mean_bisquare
 from sklearn_robust._rows.threads import run_all
 from sklearn_robust._rows.vector import STEP
 
@@ -186,16 +186,15 @@ def _gather(Xt, y, weights, numbers, half, half_y, half_weights):
 
 
 @jit_sums
-def _bisquare_weights(residuals, weights, scale, out):
+def _bisquare_weights(residuals, weights, inverse, out):
     """Write the weights, and return by how much they exceed the curvature of the loss."""
     total = slope = 0.0
-    inverse = 1.0 / scale
     for i in range(STEP * (residuals.size // STEP)):
-        u = residuals[i] * inverse
-        w = weights[i] * bisquare_weight(u)
+        v = residuals[i] * inverse
+        w = weights[i] * bisquare_weight(v)
         out[i] = w
         total += w
-        slope += weights[i] * bisquare_slope(u)
+        slope += weights[i] * bisquare_slope(v)
     return total / slope if slope > 0.0 else np.inf
 
 
@@ -259,9 +258,9 @@ def _screen(Xt, y, weights, total, n_coefs, halves, rows, pivots, found, table, 
             b = k - halves.shape[0]
             _exact_fit(y, rows[b], pivots[b], found[b], table[b], theta, values)
         _residuals(Xt, y, theta, residuals)
-        if scales[worst] < np.inf and mean_bisquare(residuals, weights, scales[worst], target) >= 1.0:
+        if scales[worst] < np.inf and mean_bisquare(residuals, weights, inverse_of(scales[worst]), target) >= 1.0:
             continue
-        scale = m_scale(residuals, weights, total, n_coefs, scale, scale_tol)
+        scale = find_m_scale(residuals, weights, total, n_coefs, scale, scale_tol)
         for j in range(q):
             best[worst, j] = theta[j]
         scales[worst] = scale
@@ -302,7 +301,7 @@ def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, end
     for j in range(scales.size):
         current = ends[j]
         _residuals(Xt, y, current, residuals)
-        scales[j] = m_scale(residuals, weights, total, n_coefs, scales[best] if j > 0 else 0.0, scale_tol)
+        scales[j] = find_m_scale(residuals, weights, total, n_coefs, scales[best] if j > 0 else 0.0, scale_tol)
         before = gained_before = np.inf
         sure = renew = far = True
         for _ in range(max_steps + 1):
@@ -333,7 +332,7 @@ def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, end
             before = scales[j]
             for a in range(current.size):
                 last[a] = current[a]
-            length = _bisquare_weights(residuals, weights, before, row_weights)
+            length = _bisquare_weights(residuals, weights, inverse_of(before), row_weights)
             if sure or far:
                 length = 1.0
             elif length > _LONGEST:
@@ -342,7 +341,7 @@ def _refine(Xt, y, weights, total, n_coefs, max_steps, tol, scale_tol, same, end
             for a in range(current.size):
                 current[a] += length * step[a]
             _residuals(Xt, y, current, residuals)
-            scales[j] = m_scale(residuals, weights, total, n_coefs, before, scale_tol)
+            scales[j] = find_m_scale(residuals, weights, total, n_coefs, before, scale_tol)
         if scales[best] == 0.0:
             for other in range(scales.size):
                 if other != best:
