@@ -68,10 +68,10 @@ def _prefetch(context, array, row, column):
 
 
 @jit_part
-def _fetch(X, row, n_rows):
-    """Fetch as many rows as are read now, some entries ahead, where rows lie one after the other."""
+def _fetch(X, row, size):
+    """Fetch as many entries as are read now from a row on, some ahead, where rows lie one after the other."""
     if X.strides[1] == X.itemsize:
-        for j in range(0, n_rows * X.shape[1], _CACHE_LINE):
+        for j in range(0, size, _CACHE_LINE):
             _prefetch(X, row, _AHEAD + j)
 
 
@@ -83,7 +83,7 @@ def pack(X, center, inv_scale, first, m, steps, intercept, xt, lines):
         for i in range(m):
             xt[k, i] = lines[UNIT + i]
     for start in range(0, m - _STRIP + 1, _STRIP):
-        _fetch(X, first + start, _STRIP)
+        _fetch(X, first + start, _STRIP * center.size)
         for j in range(center.size):
             middle, factor = centers[j], factors[j]
             for i in range(_STRIP):
@@ -111,7 +111,7 @@ def subtract_fitted(X, center, inv_scale, theta, first, m, steps, intercept, lin
     centers, factors, coefs = pointer(center), pointer(inv_scale), pointer(theta)
     for i in range(0, m, _TOGETHER):
         a, b, c, d = _four_rows(first, i, m)
-        _fetch(X, a, _TOGETHER)
+        _fetch(X, a, _TOGETHER * center.size)
         ta = tb = tc = td = 0.0
         for j in range(center.size):
             middle, coef = centers[j], times(factors[j], coefs[intercept + j])
