@@ -22,15 +22,22 @@ def are_many(rows: Rows) -> bool:
 
 def different(rows: Rows) -> np.ndarray:
     """The weights (m,) of different rows, each that of all its copies; of all rows where equal ones are no copies."""
-    index = np.flatnonzero(rows.all_weights > 0.0)
-    columns, y, weights = rows.dense(index)
-    if len(y) < 2:
-        return weights
+    weights = rows.all_weights
+    index = np.flatnonzero(weights > 0.0)
+    y = rows.targets(index)
+    order = np.argsort(y, kind="stable")
+    index, y = index[order], y[order]
+    is_next = np.diff(y) == 0.0
+    shares = np.append(is_next, False) | np.append(False, is_next)  # its y with another: X is looked at there alone
+    alone, index, y = weights[index[~shares]], index[shares], y[shares]
+    if not len(index):
+        return alone
+    columns = rows.dense(index)[0]
     order = np.lexsort((columns.sum(axis=0), y))
     apart = (np.diff(y[order]) != 0.0) | (np.diff(columns[:, order]) != 0.0).any(axis=0)
-    if np.count_nonzero(np.diff(y[order])) < _OWN_Y * np.count_nonzero(apart):
-        return weights
-    return np.add.reduceat(weights[order], np.flatnonzero(np.concatenate(([True], apart))))
+    if np.count_nonzero(~is_next) < _OWN_Y * (len(alone) + np.count_nonzero(apart)):
+        return weights[weights > 0.0]
+    return np.append(alone, np.add.reduceat(weights[index[order]], np.flatnonzero(np.append(True, apart))))
 
 
 def has_more_different(rows: Rows, most: float) -> bool:

@@ -5,7 +5,7 @@ Arrays are asked in words that those of NumPy and of a GPU have in common.
 
 import numpy as np
 
-_LOOKED_AT = 2**16  # numbers at a time
+_LOOKED_AT = 2**13  # numbers at a time
 _FAR_OUT = 1e4  # how many times as large as most a row is that hides these in a gram
 
 
@@ -39,8 +39,9 @@ def beyond(values, reach: float, nearest=0.0, falling=False, at_once=_LOOKED_AT,
     for first in range(0, len(values), at_once):
         part = values[first : first + at_once]
         far = part < reach if falling else part > reach
-        numbers.append(first + here(far.nonzero()[0]))
-        others = part[~far]
+        (found,) = far.nonzero()
+        numbers.append(first + here(found))
+        others = part[~far] if found.size else part
         if others.size:
             nearest = float(last(nearest, float(others.min() if falling else others.max())))
     return np.concatenate(numbers), nearest
