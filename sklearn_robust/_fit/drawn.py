@@ -95,7 +95,8 @@ class Some:
         (size,) = _spreads(apart, self.weights)
         telling = np.flatnonzero((np.abs(moves) > scale) & (self.weights > 0.0))
         if len(telling):
-            size = max(size, _quartile(apart[0][telling], self.weights[telling]))
+            (quarter,) = medians(apart[:, telling], self.weights[telling], 0.25)
+            size = max(size, quarter)
         return self._without_far(apart[0] / size, _NEAR_ALONG) if size > _ROUNDING * abs(middle) else None
 
     def _without_far(self, far, limit: float) -> "Some":
@@ -238,13 +239,6 @@ def _spreads(deviations, weights) -> np.ndarray:
     return medians(deviations, weights) / NORMAL_QUARTILE
 
 
-def _quartile(values, weights) -> float:
-    """The lower of the weighted quartiles of values (m,)."""
-    order = np.argsort(values)
-    below = np.cumsum(weights[order])
-    return float(values[order[np.searchsorted(below, 0.25 * below[-1], side="right")]])
-
-
 def _before_gap(sizes, weights, total: float) -> float:
     """The largest of sizes (k,) before the first gap, as seen from either side; 0 without one.
 
@@ -263,14 +257,14 @@ def _before_gap(sizes, weights, total: float) -> float:
     return float(sizes[order[gaps[-1] + 1]]) if len(gaps) else 0.0
 
 
-def medians(variables, weights) -> np.ndarray:
-    """The upper weighted median of each line of variables (k, m)."""
+def medians(variables, weights, share=0.5) -> np.ndarray:
+    """The upper weighted median of each line of variables (k, m), or what another share of the weight is below."""
     if (weights == 1.0).all():
-        middle = variables.shape[1] // 2
+        middle = int(share * variables.shape[1])
         return np.partition(variables, middle, axis=1)[:, middle]
     order = np.argsort(variables, axis=1, kind="stable")
     below = np.cumsum(weights[order], axis=1)
-    middle = (below > 0.5 * below[:, -1:]).argmax(axis=1)
+    middle = (below > share * below[:, -1:]).argmax(axis=1)
     lines = np.arange(len(variables))
     return variables[lines, order[lines, middle]]
 

@@ -126,10 +126,9 @@ def find_start(objective: Objective, init: str, seed: int, alpha: float) -> Star
     """The start named by ``init``, on the way to a shape; ``auto`` is ``s`` where there are rows enough for subsets."""
     plain = ols(objective)
     exact = np.isfinite(plain.theta).all() and is_rounding(objective, plain)
-    too_wide = too_wide_for_subsets(objective.rows)
     if init == "ols" or exact or (init == "auto" and too_few_for_subsets(objective)):
         return plain
-    if init == "auto" and too_wide:
+    if init == "auto" and too_wide_for_subsets(objective.rows):
         init = "gnc"
     if init == "lad":
         return lad(objective, plain)
